@@ -1,0 +1,54 @@
+# The two commands that matter: `make run` and `make test`. Both set up .venv if it is missing.
+
+PYTHON ?= python3
+BIN := .venv/bin
+SHELL := /bin/bash
+
+.PHONY: run test bench lint format install lock clean help
+
+help: ## say what each target does
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+install: .venv/installed ## set up .venv from the lock file
+
+.venv/installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: install ## train the GAN on the sample data and say where to look
+	$(BIN)/kedro run --pipeline=gan
+	@echo
+	@echo "Look at   data/08_reporting/report.html           everything on one page"
+	@echo "          data/08_reporting/gan/samples.png       synthetic chest X-rays"
+	@echo "          data/07_model_output/gan/               the same as a data set"
+	@echo "Browse    $(BIN)/kedro viz                        the pipelines"
+	@echo "          $(BIN)/kedro mlflow ui                  the runs, side by side"
+
+test: install lint ## lint, check types and imports, run the tests
+	$(BIN)/python -m pytest
+
+lint: install ## ruff, mypy and import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install ## let ruff put the code in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: install ## measure speed ratios; writes benchmarks/results.json
+	$(BIN)/python benchmarks/run.py
+
+lock: ## resolve requirements.lock anew (needs uv: https://docs.astral.sh/uv)
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
+		--quiet --output-file requirements.lock
+
+clean: ## remove what runs made; the sample data, .venv and MLflow's runs stay
+	rm -rf data/0[2-8]_* .viz build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find src tests -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,67 @@
+"""`kedro run`, with errors that a user can act on and signals that end a run properly."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import click
+from kedro.framework.cli import project
+from kedro.io import DatasetError
+
+from cxr_pipeline import tracking
+
+EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, raised where the program stands, as Ctrl-C is."""
+
+
+@click.group(name="cxr_pipeline")
+def cli() -> None:
+    """Group the project's own commands."""
+
+
+@cli.command(name="run", params=project.run.params, help=project.run.help)
+def run(**arguments: Any) -> None:
+    """Run a pipeline as Kedro does; what a user got wrong becomes one line."""
+    if arguments["pipeline"] and not arguments["pipelines"]:
+        # Kedro warns of the older spelling; both are ours.
+        arguments |= {"pipelines": [arguments["pipeline"]], "pipeline": None}
+    with ending_runs_on_signals():
+        try:
+            project.run.callback(**arguments)  # type: ignore[misc]
+        except (ValueError, DatasetError) as error:
+            raise click.ClickException(root_message(error)) from error
+
+
+@contextmanager
+def ending_runs_on_signals() -> Iterator[None]:
+    """End MLflow's run as KILLED on Ctrl-C (exit code 130) and SIGTERM (143)."""
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    previous = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        tracking.finish_run_as_killed()
+        terminated = isinstance(interrupt, Terminated)
+        click.echo("Terminated." if terminated else "Interrupted.", err=True)
+        raise SystemExit(EXIT_TERMINATED if terminated else EXIT_INTERRUPTED) from None
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def root_message(error: BaseException) -> str:
+    """The first line of what went wrong at the bottom of a chain of errors.
+
+    Kedro wraps what a data set raises; the wrapped error is the one that names the remedy.
+    """
+    while isinstance(error, DatasetError) and error.__cause__ is not None:
+        error = error.__cause__
+    return next((line for line in str(error).splitlines() if line.strip()), repr(error))

@@ -1,0 +1,54 @@
+"""Images and labels in the layout of a raw data set: one CSV with NIH's headers, and `images/`."""
+
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cxr_pipeline.data.files import write_bytes, write_json
+
+PROVENANCE = "provenance.json"
+
+
+@dataclass(frozen=True)
+class RawFolder:
+    """A data set about to be written."""
+
+    label_file: str
+    """Name of the CSV."""
+    table: pd.DataFrame
+    """NIH's columns, an image a row."""
+    images: Iterable[tuple[str, bytes]]
+    """Each image's file name and its PNG bytes; drawn one at a time, so never all in memory."""
+    provenance: dict[str, Any]
+    """Where the images come from, in JSON's types; empty writes no record."""
+
+
+def write_raw_folder(content: RawFolder, folder: Path) -> None:
+    """Write a data set, in place of the one that was there.
+
+    The images go to a sibling first, so that the old ones stay until the new are complete. Files
+    with the very bytes wanted keep their times: an image
+    store made from them stays valid.
+
+    Args:
+        content: What to write.
+        folder: Where; other files in it are left alone.
+    """
+    images, fresh = folder / "images", folder / ".images.part"
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    for name, data in content.images:
+        old = images / name
+        if old.is_file() and old.read_bytes() == data:
+            shutil.copy2(old, fresh / name)
+        else:
+            (fresh / name).write_bytes(data)
+    shutil.rmtree(images, ignore_errors=True)
+    fresh.replace(images)
+    write_bytes(folder / content.label_file, content.table.to_csv(index=False).encode())
+    if content.provenance:
+        write_json(folder / PROVENANCE, content.provenance)

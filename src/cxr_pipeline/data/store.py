@@ -1,0 +1,126 @@
+"""The image store: preprocessed images in memory-mapped shards, with an index and a manifest.
+
+    <version>/
+      manifest.json        what it was made from and what is in it; written last
+      index.parquet        an image a row: its labels, its split, its shard and row there
+      quarantine.csv       the images left out, each with its reason
+      shard_00000.npy      (N, S, S) uint8
+      shard_00000.json     which images the shard holds, and its SHA-256
+
+A version's name is the digest of what it was made from. A build that was killed goes on where it
+stopped: a shard with a valid record beside it is not made again.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+MANIFEST = "manifest.json"
+INDEX = "index.parquet"
+QUARANTINE = "quarantine.csv"
+
+
+@dataclass(frozen=True)
+class ImageStore:
+    """A finished store, opened for reading."""
+
+    folder: Path
+    manifest: dict[str, Any]
+    index: pd.DataFrame
+    """image, patient, age, sex, view, findings (`A|B`), split, shard, row."""
+
+    @property
+    def version(self) -> str:
+        """The digest of what the store was made from; its folder's name."""
+        return str(self.manifest["version"])
+
+    @property
+    def digest(self) -> str:
+        """The digest of what the store holds (pixels and index), wherever it was made."""
+        return str(self.manifest["digest"])
+
+    @property
+    def size(self) -> int:
+        """Side of the images, in pixels."""
+        return int(self.manifest["parameters"]["size"])
+
+    def __len__(self) -> int:
+        """Count the images kept."""
+        return len(self.index)
+
+    def quarantine(self) -> pd.DataFrame:
+        """Return the images left out, as columns `image` and `reason`."""
+        return pd.read_csv(self.folder / QUARANTINE, dtype=str)
+
+    def rows(self, *, split: str, findings: tuple[str, ...] = ()) -> npt.NDArray[np.int64]:
+        """Choose images for training or testing.
+
+        Args:
+            split: `train`, `validation` or `test`.
+            findings: Keep images with at least one of these; all images if empty.
+
+        Returns:
+            Positions in `index`, ascending.
+
+        Raises:
+            ValueError: If no image is left.
+        """
+        chosen = self.index["split"] == split
+        if findings:
+            chosen &= self.index["findings"].str.split("|").map(set(findings).intersection) != set()
+        positions = np.flatnonzero(chosen.to_numpy())
+        if len(positions) == 0:
+            wanted = f" with {' or '.join(findings)}" if findings else ""
+            raise ValueError(
+                f"the {split} split holds no image{wanted} (of {len(self)} in the store): add "
+                "images, or change the findings or the labels' shares of validation and test"
+            )
+        return positions
+
+    def read(self, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+        """Read images into memory, a shard at a time.
+
+        Args:
+            positions: Positions in `index`, in any order.
+
+        Returns:
+            (N, S, S) uint8, in the order of `positions`.
+        """
+        images = np.empty((len(positions), self.size, self.size), dtype=np.uint8)
+        chosen = self.index.iloc[positions]
+        shards, rows = chosen["shard"].to_numpy(), chosen["row"].to_numpy()
+        for shard in np.unique(shards):
+            mapped = np.load(self.folder / shard_name(int(shard)), mmap_mode="r")
+            here = shards == shard
+            images[here] = mapped[rows[here]]
+        return images
+
+
+def shard_name(shard: int) -> str:
+    """Name a shard's file."""
+    return f"shard_{shard:05d}.npy"
+
+
+def open_store(folder: Path) -> ImageStore:
+    """Open a finished store.
+
+    Raises:
+        ValueError: If the folder holds no finished store, or a shard is absent or of another size
+            than its manifest says.
+    """
+    remedy = "delete the folder and run `kedro run --pipeline=preprocessing`"
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        index = pd.read_parquet(folder / INDEX)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"'{folder}' holds no finished image store ({error}): {remedy}") from error
+    for shard in manifest["shards"]:
+        path = folder / shard["file"]
+        if not path.is_file() or path.stat().st_size != shard["bytes"]:
+            raise ValueError(f"image store '{folder}': {shard['file']} is damaged: {remedy}")
+    return ImageStore(folder, manifest, index)

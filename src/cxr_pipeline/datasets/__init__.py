@@ -1,0 +1,17 @@
+"""Kedro data sets: thin adapters between the catalog and the rooms below."""
+
+from cxr_pipeline.datasets.folder import FolderDataset
+from cxr_pipeline.datasets.image_store import ImageStoreDataset
+from cxr_pipeline.datasets.picture import PictureDataset
+from cxr_pipeline.datasets.raw_folder import RawFolderDataset
+from cxr_pipeline.datasets.text import TextDataset
+from cxr_pipeline.datasets.weights import WeightsDataset
+
+__all__ = [
+    "FolderDataset",
+    "ImageStoreDataset",
+    "PictureDataset",
+    "RawFolderDataset",
+    "TextDataset",
+    "WeightsDataset",
+]

@@ -1,0 +1,66 @@
+"""The report: one self-contained page of whatever has been counted, trained and drawn so far."""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, select_autoescape
+
+MODELS = ("gan",)
+
+
+def render_report(reports: Path, models: Path) -> str:
+    """Render the page from the files that the other pipelines left.
+
+    Args:
+        reports: The reporting folder (`data/08_reporting`).
+        models: The models' folder (`data/06_models`), one folder a model with its `config.json`.
+
+    Returns:
+        HTML that needs no other file and no network. A part whose files are not there says which
+        command makes them.
+    """
+    environment = Environment(
+        loader=PackageLoader("cxr_pipeline.evaluation"), autoescape=select_autoescape()
+    )
+    return environment.get_template("report.html.jinja").render(
+        class_counts=_table(reports / "class_counts.csv"),
+        class_counts_chart=_picture(reports / "class_counts.png"),
+        transformed_images=_picture(reports / "transformed_images.png"),
+        quarantine=_table(reports / "quarantine.csv"),
+        parameter_counts=_table(reports / "parameter_counts.csv"),
+        models=[_model(name, reports / name, models / name / "config.json") for name in MODELS],
+    )
+
+
+def _model(name: str, folder: Path, config: Path) -> dict[str, Any]:
+    steps = sorted((folder / "progress").glob("step_*.png"))
+    return {
+        "name": name,
+        "config": json.loads(config.read_text()) if config.is_file() else None,
+        "losses": _picture(folder / "losses.png"),
+        "samples": _picture(folder / "samples.png"),
+        "progress": [
+            {"step": int(path.stem.removeprefix("step_")), "picture": _picture(path)}
+            for path in steps
+        ],
+    }
+
+
+def _table(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    table = pd.read_csv(path).convert_dtypes()
+    rows = [
+        ["" if pd.isna(cell) else f"{cell:,}" if isinstance(cell, int) else cell for cell in row]
+        for row in table.itertuples(index=False)
+    ]
+    return {"columns": list(table.columns), "rows": rows}
+
+
+def _picture(path: Path) -> str | None:
+    if not path.is_file():
+        return None
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()

@@ -1,0 +1,132 @@
+"""The LSGAN's generator and discriminator (the paper's Fig. 7), for 128 x 128 grey images.
+
+No convolution has a bias. The paper counts 3,606,976 parameters in the generator and 2,795,904 in
+the discriminator (Table 5); both hold at the noise dimension of 100.
+"""
+
+import torch
+from torch import Tensor, nn
+
+IMAGE_SIZE = 128
+"""Side of the images, in pixels: five halvings take it to 4."""
+
+
+class Generator(nn.Module):
+    """Noise to image: five transposed convolutions that double, after one that opens 4 x 4."""
+
+    def __init__(self, dim_z: int = 100) -> None:
+        super().__init__()
+        self.dim_z = dim_z
+        self.layers = nn.Sequential(
+            nn.ConvTranspose2d(dim_z, 512, 4, stride=1, padding=0, bias=False),  # (B, 512, 4, 4)
+            nn.BatchNorm2d(512),
+            nn.ReLU(inplace=True),
+            *_doubling(512, 256),  # (B, 256, 8, 8)
+            *_doubling(256, 128),  # (B, 128, 16, 16)
+            *_doubling(128, 64),  # (B, 64, 32, 32)
+            *_doubling(64, 32),  # (B, 32, 64, 64)
+            nn.ConvTranspose2d(32, 1, 4, stride=2, padding=1, bias=False),  # (B, 1, 128, 128)
+            nn.Tanh(),
+        )
+        initialise(self)
+
+    def forward(self, noise: Tensor) -> Tensor:
+        """Draw images.
+
+        Args:
+            noise: (B, Z), uniform on [-1, 1).
+
+        Returns:
+            (B, 1, 128, 128) in [-1, 1].
+        """
+        images: Tensor = self.layers(noise[:, :, None, None])
+        return images
+
+
+class Discriminator(nn.Module):
+    """Image to realness scores, 1 for real and 0 for drawn."""
+
+    def __init__(self, *, patch_scores: bool = True) -> None:
+        """Choose the last layer.
+
+        Args:
+            patch_scores: Score four quarters of the image, as Fig. 7 has it (K=4, S=2, P=1), or
+                the whole once, as the authors' code does (K=4, S=1, P=0). Equal in parameters.
+        """
+        super().__init__()
+        stride, padding = (2, 1) if patch_scores else (1, 0)
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, 32, 4, stride=2, padding=1, bias=False),  # (B, 32, 64, 64)
+            nn.LeakyReLU(0.2, inplace=True),
+            *_halving(32, 64),  # (B, 64, 32, 32)
+            *_halving(64, 128),  # (B, 128, 16, 16)
+            *_halving(128, 256),  # (B, 256, 8, 8)
+            *_halving(256, 512),  # (B, 512, 4, 4)
+            nn.Conv2d(512, 1, 4, stride=stride, padding=padding, bias=False),
+        )
+        initialise(self)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Score images.
+
+        Args:
+            images: (B, 1, 128, 128) in [-1, 1].
+
+        Returns:
+            (B, 1, 2, 2), or (B, 1, 1, 1) without `patch_scores`; unbounded.
+        """
+        scores: Tensor = self.layers(images)
+        return scores
+
+
+def initialise(network: nn.Module) -> None:
+    """Draw a network's first weights as DCGAN does (Radford et al., arXiv:1511.06434, section 3).
+
+    Convolutions from N(0, 0.02), BatchNorm's scales from N(1, 0.02). The paper does not say how it
+    began; from PyTorch's own first weights the discriminator wins within 200 steps, for good.
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.normal_(layer.weight, 0.0, 0.02)
+        elif isinstance(layer, nn.BatchNorm2d):
+            nn.init.normal_(layer.weight, 1.0, 0.02)
+
+
+def draw_noise(count: int, dim_z: int, generator: torch.Generator) -> Tensor:
+    """Draw the generator's input: (B, Z), uniform on [-1, 1), on the CPU."""
+    return torch.rand(count, dim_z, generator=generator) * 2 - 1
+
+
+@torch.no_grad()
+def draw_images(generator: nn.Module, noise: Tensor) -> Tensor:
+    """Turn noise into images with the statistics learnt in training.
+
+    Args:
+        generator: A `Generator`, on any device; left in the mode it was in.
+        noise: (B, Z).
+
+    Returns:
+        (B, 1, 128, 128) float32 in [0, 1], on the generator's device.
+    """
+    was_training = generator.training
+    generator.eval()
+    device = next(generator.parameters()).device
+    images: Tensor = generator(noise.to(device))
+    generator.train(was_training)
+    return (images.float() + 1) / 2
+
+
+def _doubling(channels_in: int, channels_out: int) -> list[nn.Module]:
+    return [
+        nn.ConvTranspose2d(channels_in, channels_out, 4, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(channels_out),
+        nn.ReLU(inplace=True),
+    ]
+
+
+def _halving(channels_in: int, channels_out: int) -> list[nn.Module]:
+    return [
+        nn.Conv2d(channels_in, channels_out, 4, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(channels_out),
+        nn.LeakyReLU(0.2, inplace=True),
+    ]

@@ -1,0 +1,19 @@
+"""The pipelines that `kedro run --pipeline=...` knows."""
+
+from kedro.pipeline import Pipeline
+
+from cxr_pipeline.pipelines import labels, preprocessing, reporting, sample_data, training
+
+
+def register_pipelines() -> dict[str, Pipeline]:
+    """Name each pipeline; a model's pipeline is the whole chain that leads to it."""
+    data = labels.create_pipeline() + preprocessing.create_pipeline()
+    gan = training.create_pipeline("gan")
+    return {
+        "sample_data": sample_data.create_pipeline(),
+        "labels": labels.create_pipeline(),
+        "preprocessing": data,
+        "gan": data + gan + reporting.create_pipeline(trained=("gan",)),
+        "reporting": reporting.create_pipeline(),
+        "__default__": data + gan + reporting.create_pipeline(trained=("gan",)),
+    }

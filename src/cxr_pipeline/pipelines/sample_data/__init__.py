@@ -1,0 +1,3 @@
+from cxr_pipeline.pipelines.sample_data.pipeline import create_pipeline
+
+__all__ = ["create_pipeline"]

@@ -1,0 +1,52 @@
+"""MLflow: what is said of a run beyond what the catalog logs. The only module that imports it.
+
+Without an active run (tracking disabled, plain Python) every function here does nothing.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import numpy.typing as npt
+
+
+def tracking_uri(project: Path) -> str:
+    """Where runs are recorded: `MLFLOW_TRACKING_URI`, else the project's own database."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project / 'mlflow.db'}"
+
+
+def artifact_location(project: Path) -> str | None:
+    """Where a new experiment keeps its files: a server's own place, else beside the database."""
+    return None if os.environ.get("MLFLOW_TRACKING_URI") else str(project / "mlartifacts")
+
+
+def log_metrics(step: int, metrics: Mapping[str, float]) -> None:
+    """Record metrics of a training step, without waiting for the server."""
+    if mlflow.active_run():
+        mlflow.log_metrics(dict(metrics), step=step, synchronous=False)
+
+
+def log_picture(key: str, step: int, picture: npt.NDArray[np.uint8]) -> None:
+    """Record a (H, W) uint8 picture of a training step; MLflow shows its steps on a slider."""
+    if mlflow.active_run():
+        mlflow.log_image(np.repeat(picture[:, :, None], 3, axis=2), key=key, step=step)
+
+
+def describe_run(name: str, tags: Mapping[str, str]) -> None:
+    """Name the active run and tag it."""
+    if mlflow.active_run():
+        mlflow.set_tags({"mlflow.runName": name, **tags})
+
+
+def tag_run(tags: Mapping[str, str]) -> None:
+    """Tag the active run."""
+    if mlflow.active_run():
+        mlflow.set_tags(dict(tags))
+
+
+def finish_run_as_killed() -> None:
+    """End the active run, and those it is nested in, as KILLED."""
+    while mlflow.active_run():
+        mlflow.end_run("KILLED")

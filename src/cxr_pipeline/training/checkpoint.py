@@ -1,0 +1,120 @@
+"""Resumable checkpoints: safetensors and JSON, never half written.
+
+    checkpoint/
+      step_00000400.safetensors   weights and optimiser states
+      checkpoint.json             step, identity, history, SHA-256 of the above; written last
+
+Random numbers need no place here: they follow from the seed and the step.
+"""
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from cxr_pipeline.data.files import file_digest, write_bytes, write_json
+
+logger = logging.getLogger(__name__)
+
+RECORD = "checkpoint.json"
+
+HistoryRow = tuple[int, str, float]
+"""step, metric, value"""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint's record; the tensors stay on disk until `restore` is called."""
+
+    step: int
+    identity: dict[str, Any]
+    """What was trained on what; a run only goes on from a checkpoint of its own identity."""
+    history: list[HistoryRow]
+    finished: bool
+    """Whether training had reached its planned end."""
+    tensors: Path
+
+
+def write_checkpoint(
+    folder: Path,
+    *,
+    step: int,
+    identity: dict[str, Any],
+    history: list[HistoryRow],
+    finished: bool,
+    modules: dict[str, nn.Module],
+    optimizers: dict[str, Optimizer],
+) -> None:
+    """Write a checkpoint and then remove the one before it."""
+    state: dict[str, Tensor] = {}
+    for name, module in modules.items():
+        for key, tensor in module.state_dict().items():
+            state[f"module/{name}/{key}"] = tensor.contiguous()
+    for name, optimizer in optimizers.items():
+        for index, values in optimizer.state_dict()["state"].items():
+            for key, tensor in values.items():
+                state[f"optimizer/{name}/{index}/{key}"] = tensor.contiguous()
+    tensors = folder / f"step_{step:08d}.safetensors"
+    write_bytes(tensors, save(state))
+    record = {
+        "step": step,
+        "identity": identity,
+        "history": history,
+        "finished": finished,
+        "tensors": tensors.name,
+        "sha256": file_digest(tensors),
+    }
+    write_json(folder / RECORD, record)
+    for other in folder.glob("step_*.safetensors"):
+        if other != tensors:
+            other.unlink()
+
+
+def find_checkpoint(folder: Path) -> Checkpoint | None:
+    """Find the folder's checkpoint.
+
+    Returns:
+        The checkpoint, or `None` if there is none.
+
+    Raises:
+        ValueError: If there is one but it is damaged.
+    """
+    path = folder / RECORD
+    if not path.is_file():
+        return None
+    remedy = f"delete '{folder}' to train from the start"
+    try:
+        record = json.loads(path.read_text())
+        tensors = folder / Path(record["tensors"]).name
+        intact = file_digest(tensors) == record["sha256"]
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(f"checkpoint '{path}' is damaged ({error}): {remedy}") from error
+    if not intact:
+        raise ValueError(f"checkpoint '{tensors}' is damaged (wrong SHA-256): {remedy}")
+    history = [(int(step), str(metric), float(value)) for step, metric, value in record["history"]]
+    return Checkpoint(record["step"], record["identity"], history, record["finished"], tensors)
+
+
+def restore(
+    checkpoint: Checkpoint, modules: dict[str, nn.Module], optimizers: dict[str, Optimizer]
+) -> None:
+    """Load a checkpoint's weights and optimiser states into freshly built ones."""
+    state = load_file(checkpoint.tensors)
+    for name, module in modules.items():
+        module.load_state_dict(_below(state, f"module/{name}/"))
+    for name, optimizer in optimizers.items():
+        values: dict[int, dict[str, Tensor]] = {}
+        for key, tensor in _below(state, f"optimizer/{name}/").items():
+            index, field = key.split("/")
+            values.setdefault(int(index), {})[field] = tensor
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": values, "param_groups": groups})
+
+
+def _below(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): t for key, t in state.items() if key.startswith(prefix)}

@@ -1,0 +1,268 @@
+"""The one training loop: when things happen. What happens in a step is the task's business."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from cxr_pipeline.data.batches import batch_positions, steps_per_epoch, to_pixels
+from cxr_pipeline.randomness import derive_seed, random_generator
+from cxr_pipeline.training.checkpoint import HistoryRow, find_checkpoint, restore, write_checkpoint
+from cxr_pipeline.training.precision import Accelerator, Precision, choose_precision
+from cxr_pipeline.training.progress import progress
+from cxr_pipeline.training.task import Task
+
+logger = logging.getLogger(__name__)
+
+Resume = Literal["auto", True, False]
+
+SPEED = "speed/images_per_second"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train; nothing here depends on the model."""
+
+    steps: int
+    batch_size: int
+    seed: int
+    accelerator: Accelerator
+    precision: Precision
+    log_every: int
+    """Steps between two looks at the losses; each is recorded all the same."""
+    checkpoint_every: int
+    """Steps between two checkpoints."""
+    sample_at: tuple[int, ...]
+    """Steps after which to draw samples; -1 is the last."""
+    samples: int
+    """Images to draw then, always from the same noise."""
+    resume: Resume
+    """`auto` goes on after an interruption and else starts anew, `True` must find a checkpoint."""
+
+
+@dataclass(frozen=True)
+class Watchers:
+    """Whom the engine tells what it sees, while it trains."""
+
+    on_metrics: Callable[[int, Mapping[str, float]], None]
+    """Called with the step and the latest metrics."""
+    on_samples: Callable[[int, npt.NDArray[np.uint8]], None]
+    """Called with the step and (N, H, W) uint8 samples."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What training leaves behind."""
+
+    weights: dict[str, Tensor]
+    """Every network's state on the CPU, as `network.key`."""
+    history: list[HistoryRow]
+    seconds: float
+    """Time spent training in this run, without sampling and checkpoints."""
+    images_per_second: float
+    precision: str
+    device: str
+
+
+def planned_steps(images: int, batch_size: int, *, max_steps: int | None, epochs: int) -> int:
+    """Decide how long to train: `max_steps` where it is given, else whole epochs."""
+    return max_steps if max_steps is not None else epochs * steps_per_epoch(images, batch_size)
+
+
+def train(
+    build_task: Callable[[], Task],
+    images: npt.NDArray[np.uint8],
+    settings: Settings,
+    *,
+    checkpoints: Path,
+    identity: dict[str, Any],
+    watchers: Watchers,
+) -> Outcome:
+    """Train a model.
+
+    Args:
+        build_task: Builds the model and its optimisers, with weights from torch's global generator.
+        images: (N, H, W) uint8, at least a batch of them.
+        settings: How to train.
+        checkpoints: The folder of the resumable checkpoint.
+        identity: What is trained on what, in JSON's types.
+        watchers: Whom to tell.
+
+    Raises:
+        ValueError: If a loss is not finite (named with its step; the last checkpoint stays), or the
+            checkpoint to resume from is damaged or of another identity.
+    """
+    precision = choose_precision(settings.precision, settings.accelerator)
+    fabric = Fabric(accelerator=settings.accelerator, devices=1, precision=precision)
+    torch.backends.cudnn.deterministic = True
+    with torch.random.fork_rng():
+        torch.manual_seed(derive_seed(settings.seed, "weights"))
+        task = build_task()
+    modules, optimizers = dict(task.modules), dict(task.optimizers)
+    for module in modules.values():
+        # The layout that convolution kernels are fastest in.
+        module.to(memory_format=torch.channels_last)
+    start, history = _resume(settings, checkpoints, identity, modules, optimizers)
+    for name, module in modules.items():
+        task.modules[name], task.optimizers[name] = fabric.setup(module, optimizers[name])
+
+    pixels = torch.from_numpy(images)[:, None].to(fabric.device)  # (N, 1, H, W) uint8
+    sample_at = {settings.steps if step == -1 else step for step in settings.sample_at}
+    recorder = _Recorder(history)
+    watch = _Stopwatch()
+
+    def draw_samples(step: int) -> None:
+        noise = random_generator(settings.seed, "progress")
+        drawn = to_pixels(task.sample(noise, settings.samples))
+        watchers.on_samples(step, drawn[:, 0].cpu().numpy())
+
+    if start == 0 and 0 in sample_at:
+        draw_samples(0)
+    with progress(settings.steps, start) as report:
+        for done in range(start + 1, settings.steps + 1):
+            last = done == settings.steps
+            with watch:
+                batch = batch_positions(len(pixels), settings.batch_size, settings.seed, done - 1)
+                losses = task.step(
+                    pixels[batch.to(fabric.device)],
+                    partial(random_generator, settings.seed, step=done),
+                    partial(_update, fabric, task, done),
+                )
+                recorder.add(done, losses)
+                news = recorder.read() if done % settings.log_every == 0 or last else {}
+            if news:
+                rate = watch.steps_per_second() * settings.batch_size
+                history.append((done, SPEED, rate))
+                report(done, news, rate)
+                watchers.on_metrics(done, {**news, SPEED: rate})
+            if done in sample_at:
+                draw_samples(done)
+            if done % settings.checkpoint_every == 0 or last:
+                recorder.read()
+                write_checkpoint(
+                    checkpoints,
+                    step=done,
+                    identity=identity,
+                    history=history,
+                    finished=last,
+                    modules=modules,
+                    optimizers=optimizers,
+                )
+    return Outcome(
+        weights={
+            f"{name}.{key}": tensor.cpu().contiguous()
+            for name, module in modules.items()
+            for key, tensor in module.state_dict().items()
+        },
+        history=history,
+        seconds=watch.seconds,
+        images_per_second=(settings.steps - start) * settings.batch_size / max(watch.seconds, 1e-9),
+        precision=precision,
+        device=str(fabric.device),
+    )
+
+
+def _resume(
+    settings: Settings,
+    folder: Path,
+    identity: dict[str, Any],
+    modules: dict[str, nn.Module],
+    optimizers: dict[str, Optimizer],
+) -> tuple[int, list[HistoryRow]]:
+    """Restore the checkpoint if there is one to go on from: its step and history, else 0 and []."""
+    found = None if settings.resume is False else find_checkpoint(folder)
+    if found is None:
+        if settings.resume is True:
+            raise ValueError(f"resume=true, but '{folder}' holds no checkpoint: set resume=false")
+        return 0, []
+    if settings.resume == "auto" and found.finished:
+        return 0, []
+    different = [key for key in identity if found.identity.get(key) != identity[key]]
+    if found.identity != identity:
+        changes = ", ".join(
+            f"{key} was {found.identity.get(key)!r}, is {identity[key]!r}" for key in different
+        )
+        if settings.resume is True:
+            raise ValueError(
+                f"the checkpoint in '{folder}' is of another run ({changes}): set resume=false"
+            )
+        logger.warning(
+            "Unfinished run in '%s' is of another kind (%s): starts anew", folder, changes
+        )
+        return 0, []
+    if found.step > settings.steps:
+        raise ValueError(
+            f"the checkpoint in '{folder}' is of step {found.step}, past the {settings.steps} "
+            "asked for: ask for more steps or set resume=false"
+        )
+    restore(found, modules, optimizers)
+    logger.info("Resumed at step %d of %d from '%s'", found.step, settings.steps, folder)
+    return found.step, found.history
+
+
+def _update(fabric: Fabric, task: Task, step: int, name: str, loss: Tensor) -> None:
+    """Take one optimiser step, unless the loss is not a number to learn from."""
+    if not torch.isfinite(loss):
+        raise ValueError(
+            f"step {step}: the {name}'s loss is {loss.item()}: stopped before its weights changed; "
+            "lower the learning rate or set precision to 32-true"
+        )
+    optimizer = task.optimizers[name]
+    optimizer.zero_grad(set_to_none=True)
+    fabric.backward(loss)
+    optimizer.step()
+
+
+class _Recorder:
+    """Gathers losses where they are made and reads them from the device only when asked."""
+
+    def __init__(self, history: list[HistoryRow]) -> None:
+        self.history = history
+        self.pending: list[tuple[int, dict[str, Tensor]]] = []
+
+    def add(self, step: int, losses: dict[str, Tensor]) -> None:
+        self.pending.append((step, losses))
+
+    def read(self) -> dict[str, float]:
+        """Move what was gathered to the history; return the latest."""
+        latest: dict[str, float] = {}
+        for step, losses in self.pending:
+            latest = {metric: float(value) for metric, value in losses.items()}
+            self.history.extend((step, metric, value) for metric, value in latest.items())
+        self.pending.clear()
+        return latest
+
+
+class _Stopwatch:
+    """Time spent in training steps alone: samples and checkpoints do not count."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.lap_seconds = 0.0
+        self.lap_steps = 0
+
+    def __enter__(self) -> Self:
+        self.entered = time.monotonic()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        elapsed = time.monotonic() - self.entered
+        self.seconds += elapsed
+        self.lap_seconds += elapsed
+        self.lap_steps += 1
+
+    def steps_per_second(self) -> float:
+        """Speed since this was last asked."""
+        speed = self.lap_steps / max(self.lap_seconds, 1e-9)
+        self.lap_seconds, self.lap_steps = 0.0, 0
+        return speed
