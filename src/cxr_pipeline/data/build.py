@@ -259,7 +259,7 @@ def _judge_quarantine(quarantine: pd.DataFrame, plan: StorePlan, folder: Path) -
     if share > plan.max_quarantined:
         raise ValueError(
             f"{len(quarantine)} of {len(plan.table)} images ({share:.1%}) are unusable "
-            f"({reasons}), more than preprocessing.max_quarantined={plan.max_quarantined:g} allows: "
-            f"mend them (listed in '{where}') or raise that share"
+            f"({reasons}), more than preprocessing.max_quarantined={plan.max_quarantined:g} "
+            f"allows: mend them (listed in '{where}') or raise that share"
         )
     logger.warning("%d images quarantined (%s): see '%s'", len(quarantine), reasons, where)

@@ -1,12 +1,17 @@
 """The report: one self-contained page of whatever has been counted, trained and drawn so far."""
 
 import base64
+import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, select_autoescape
+from matplotlib.figure import Figure
+
+from cxr_pipeline.evaluation.charts import class_count_chart, loss_chart
 
 MODELS = ("gan",)
 
@@ -27,7 +32,7 @@ def render_report(reports: Path, models: Path) -> str:
     )
     return environment.get_template("report.html.jinja").render(
         class_counts=_table(reports / "class_counts.csv"),
-        class_counts_chart=_picture(reports / "class_counts.png"),
+        class_counts_chart=_chart(reports / "class_counts.csv", class_count_chart),
         transformed_images=_picture(reports / "transformed_images.png"),
         quarantine=_table(reports / "quarantine.csv"),
         parameter_counts=_table(reports / "parameter_counts.csv"),
@@ -40,7 +45,7 @@ def _model(name: str, folder: Path, config: Path) -> dict[str, Any]:
     return {
         "name": name,
         "config": json.loads(config.read_text()) if config.is_file() else None,
-        "losses": _picture(folder / "losses.png"),
+        "losses": _chart(folder / "history.csv", loss_chart),
         "samples": _picture(folder / "samples.png"),
         "progress": [
             {"step": int(path.stem.removeprefix("step_")), "picture": _picture(path)}
@@ -60,7 +65,17 @@ def _table(path: Path) -> dict[str, Any] | None:
     return {"columns": list(table.columns), "rows": rows}
 
 
-def _picture(path: Path) -> str | None:
+def _chart(path: Path, draw: Callable[[pd.DataFrame], Figure]) -> str | None:
     if not path.is_file():
         return None
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+    buffer = io.BytesIO()
+    draw(pd.read_csv(path)).savefig(buffer, format="png", dpi=120)
+    return _data_url(buffer.getvalue())
+
+
+def _picture(path: Path) -> str | None:
+    return _data_url(path.read_bytes()) if path.is_file() else None
+
+
+def _data_url(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode()

@@ -14,9 +14,9 @@ def create_pipeline(trained: Sequence[str] = ()) -> Pipeline:
         trained: Models that the same run trains; the page waits for them. Others are shown as
             they were left by earlier runs.
     """
-    made_before = ["class_counts_chart", "transformed_images"] if trained else []
+    made_before = ["class_counts", "quarantine", "transformed_images"] if trained else []
     for model in trained:
-        made_before += [f"{model}.config", f"{model}.losses", f"{model}.samples"]
+        made_before += [f"{model}.config", f"{model}.history", f"{model}.samples"]
     return Pipeline(
         [
             Node(count_model_parameters, "params:gan", "parameter_counts", name="count_parameters"),

@@ -64,21 +64,18 @@ def train_gan(
 
 
 def draw_samples(
-    config: dict[str, Any], weights: dict[str, Any], parameters: TrainingParameters
+    config: dict[str, Any], weights: dict[str, Any], count: int, seed: int
 ) -> tuple[RawFolder, npt.NDArray[np.uint8]]:
     """Draw synthetic images: a data set in the raw layout, and a sheet of the first ones."""
     from cxr_pipeline.training.sampling import build_sampler, sample_images
 
     sampler = build_sampler(config, weights)
 
-    def draw(count: int) -> Iterator[npt.NDArray[np.uint8]]:
-        return sample_images(sampler, count=count, seed=parameters.sample_seed)
+    def draw(images: int) -> Iterator[npt.NDArray[np.uint8]]:
+        return sample_images(sampler, count=images, seed=seed)
 
-    folder = synthetic_folder(
-        draw(parameters.samples), config, count=parameters.samples, seed=parameters.sample_seed
-    )
-    sheet = np.stack(list(draw(min(SHEET_IMAGES, parameters.samples))))
-    return folder, image_sheet(sheet, columns=SHEET_COLUMNS)
+    sheet = image_sheet(np.stack(list(draw(min(SHEET_IMAGES, count)))), columns=SHEET_COLUMNS)
+    return synthetic_folder(draw(count), config, count=count, seed=seed), sheet
 
 
 def _train(

@@ -18,6 +18,7 @@ def create_pipeline(model: str = "gan") -> Pipeline:
         model: The model's name: its namespace, its section of the parameters and its folders.
     """
     parameters = f"params:{model}"
+    sampling = [f"{parameters}.samples", f"{parameters}.sample_seed"]
     template = Pipeline(
         [
             Node(
@@ -29,10 +30,10 @@ def create_pipeline(model: str = "gan") -> Pipeline:
             Node(loss_chart, "history", "losses", name="draw_losses"),
             Node(
                 draw_samples,
-                ["config", "weights", parameters],
+                ["config", "weights", *sampling],
                 ["synthetic", "samples"],
                 name="draw_samples",
             ),
         ]
     )
-    return Pipeline(template, namespace=model, inputs={"images"}, parameters={parameters})
+    return Pipeline(template, namespace=model, inputs={"images"}, parameters={parameters, *sampling})
