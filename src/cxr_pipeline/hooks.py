@@ -26,8 +26,6 @@ class ProjectHooks:
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
         """Refuse wrong parameters before anything is read, written or tracked."""
-        # kedro-mlflow sets its own level on import, after the logging configuration was read.
-        logging.getLogger("kedro_mlflow").setLevel(logging.WARNING)
         self.raw_dir = check_parameters(context.config_loader["parameters"]).raw_dir
 
     @hook_impl(trylast=True)

@@ -1,15 +1,20 @@
 """Silence for notices that libraries owe one another and that no user can act on."""
 
+import logging
 import warnings
 
 NOTICES = (
     r"register_new_resolver\(\) is deprecated",  # Kedro and kedro-mlflow to OmegaConf
     "One or more dataset names contain",  # the report waits for data sets of the namespaces
-    ".*Add type hints to the `predict` method",  # kedro-mlflow to MLflow
 )
 
 
 def silence() -> None:
-    """Ignore the notices; Kedro calls this before it loads its plugins, which give some of them."""
+    """Ignore the notices; Kedro calls this before it loads its plugins (`kedro.init`)."""
     for notice in NOTICES:
         warnings.filterwarnings("ignore", message=notice)
+    with warnings.catch_warnings(record=True):
+        # Warns of a class of its own, past every filter; Kedro would import it next anyway.
+        import kedro_mlflow.framework.cli.cli  # noqa: F401
+    # It sets its own level as it is imported.
+    logging.getLogger("kedro_mlflow").setLevel(logging.WARNING)

@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -185,16 +185,13 @@ def _build_shard(plan: StorePlan, folder: Path, start: int) -> dict[str, Any]:
 
 def _result(job: Any, done: int, plan: StorePlan, started: float) -> dict[str, Any]:
     """Wait for a shard, saying now and then how far the build is."""
-    while True:
-        try:
-            record: dict[str, Any] = job.result(timeout=SECONDS_BETWEEN_REPORTS)
-            return record
-        except TimeoutError:
-            images = min(done * plan.shard_size, len(plan.table))
-            rate = images / (time.monotonic() - started)
-            logger.info(
-                "Preprocessing: %d of %d images, %.0f a second", images, len(plan.table), rate
-            )
+    # Not `job.result(timeout=...)`: a shard may itself fail with a TimeoutError, of a network disk.
+    while not wait([job], timeout=SECONDS_BETWEEN_REPORTS).done:
+        images = min(done * plan.shard_size, len(plan.table))
+        rate = images / (time.monotonic() - started)
+        logger.info("Preprocessing: %d of %d images, %.0f a second", images, len(plan.table), rate)
+    record: dict[str, Any] = job.result()
+    return record
 
 
 def _finish(

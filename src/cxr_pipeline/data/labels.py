@@ -1,6 +1,7 @@
 """NIH's label file as one validated table: an image a row, a finding a column."""
 
 import logging
+import zlib
 from pathlib import Path
 
 import pandas as pd
@@ -27,6 +28,16 @@ COLUMNS = {
 
 LABEL_FILES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
 """NIH's label files, the corrected one first."""
+
+UNREADABLE = (
+    pd.errors.ParserError,
+    pd.errors.EmptyDataError,
+    UnicodeDecodeError,
+    OSError,
+    EOFError,  # a .gz cut short
+    zlib.error,  # a damaged .gz
+)
+"""What reading a broken label file raises."""
 
 LABEL_SCHEMA = pa.DataFrameSchema(
     {
@@ -58,6 +69,9 @@ def check_labels(table: pd.DataFrame) -> pd.DataFrame:
         LABEL_SCHEMA.validate(table, lazy=True)
     except pa.errors.SchemaErrors as error:
         cases = error.failure_cases
+        # A check of whole rows is reported once a column: once a row is enough.
+        of_rows = cases["schema_context"].eq("DataFrameSchema") & cases["index"].notna()
+        cases = cases[~(of_rows & cases.duplicated(["index", "check"]))]
         first = "; ".join(
             f"row {case['index']}: {case['column']}={case['failure_case']!r} fails {case['check']}"
             for case in cases.head(3).to_dict("records")
@@ -121,8 +135,12 @@ def read_labels(raw_dir: str | Path) -> pd.DataFrame:
     """
     path = find_label_file(raw_dir)
     try:
-        raw = pd.read_csv(path, dtype=str, skipinitialspace=True, encoding="utf-8-sig")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
+        # index_col: else pandas takes the first column for row names where only the rows, not the
+        # header, end in a comma.
+        raw = pd.read_csv(
+            path, dtype=str, skipinitialspace=True, encoding="utf-8-sig", index_col=False
+        )
+    except UNREADABLE as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"label file '{path}' is no readable CSV ({reason}): fetch it anew") from (
             error
@@ -139,7 +157,7 @@ def read_labels(raw_dir: str | Path) -> pd.DataFrame:
     table = raw[list(COLUMNS)].rename(columns=COLUMNS)
     _refuse_blank_or_repeated(table, path)
     table = table.assign(
-        follow_up=pd.to_numeric(table["follow_up"], errors="coerce").astype("Int64"),
+        follow_up=_whole(table["follow_up"]),
         age=_years(table["age"], path),
     )
     flags = _finding_flags(table.pop("findings"), path)
@@ -166,9 +184,15 @@ def _refuse_blank_or_repeated(table: pd.DataFrame, path: Path) -> None:
     repeated = table.loc[table["image"].duplicated(), "image"]
     if len(repeated):
         raise ValueError(
-            f"label file '{path}' lists image '{repeated.iloc[0]}' more than once "
+            f"label file '{path}' lists image {repeated.iloc[0]!r} more than once "
             f"({len(repeated)} such rows): keep one row an image"
         )
+
+
+def _whole(texts: "pd.Series[str]") -> "pd.Series[int]":
+    """Whole numbers; anything else becomes missing."""
+    numbers = pd.to_numeric(texts, errors="coerce").astype("Float64")
+    return numbers.where((numbers % 1 == 0) & (numbers.abs() < 2**31)).astype("Int64")
 
 
 def _years(ages: "pd.Series[str]", path: Path) -> "pd.Series[int]":
@@ -199,13 +223,13 @@ def _finding_flags(texts: "pd.Series[str]", path: Path) -> pd.DataFrame:
         if unknown:
             line = texts.index[texts == text][0] + 2
             raise ValueError(
-                f"label file '{path}' line {line}: unknown finding '{unknown[0]}': "
+                f"label file '{path}' line {line}: unknown finding {unknown[0]!r}: "
                 f"expected {', '.join(names)}"
             )
         if NO_FINDING in present and len(present) > 1:
             line = texts.index[texts == text][0] + 2
             raise ValueError(
-                f"label file '{path}' line {line}: '{text}' has '{NO_FINDING}' beside a finding: "
+                f"label file '{path}' line {line}: {text!r} has '{NO_FINDING}' beside a finding: "
                 "remove one of them"
             )
         rows[text] = [name in present for name in names]

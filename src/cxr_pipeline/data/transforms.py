@@ -46,7 +46,10 @@ def decode(path: Path) -> npt.NDArray[np.uint8]:
         data.startswith(JPEG_SIGNATURE) and JPEG_END not in data[-64:]
     ):
         raise ValueError("truncated file")
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:  # it claims more pixels than OpenCV takes
+        pixels = None
     if pixels is None:
         raise ValueError("not a readable image")
     if pixels.dtype == np.uint16:

@@ -4,11 +4,12 @@ import base64
 import io
 import json
 from collections.abc import Callable
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, select_autoescape
+from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 
 from cxr_pipeline.evaluation.charts import class_count_chart, loss_chart
@@ -27,9 +28,8 @@ def render_report(reports: Path, models: Path) -> str:
         HTML that needs no other file and no network. A part whose files are not there says which
         command makes them.
     """
-    environment = Environment(
-        loader=PackageLoader("cxr_pipeline.evaluation"), autoescape=select_autoescape()
-    )
+    # Not `select_autoescape`: it goes by the name's end, which is .jinja here.
+    environment = Environment(loader=PackageLoader("cxr_pipeline.evaluation"), autoescape=True)
     return environment.get_template("report.html.jinja").render(
         class_counts=_table(reports / "class_counts.csv"),
         class_counts_chart=_chart(reports / "class_counts.csv", class_count_chart),
@@ -59,7 +59,10 @@ def _table(path: Path) -> dict[str, Any] | None:
         return None
     table = pd.read_csv(path).convert_dtypes()
     rows = [
-        ["" if pd.isna(cell) else f"{cell:,}" if isinstance(cell, int) else cell for cell in row]
+        [
+            "" if pd.isna(cell) else f"{cell:,}" if isinstance(cell, Integral) else cell
+            for cell in row
+        ]
         for row in table.itertuples(index=False)
     ]
     return {"columns": list(table.columns), "rows": rows}

@@ -1,5 +1,6 @@
 """The least-squares GAN losses (the paper's section 3.2; Mao et al., arXiv:1611.04076)."""
 
+import torch
 from torch import Tensor
 
 
@@ -13,9 +14,9 @@ def discriminator_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
         fake_scores: D(G(z)), any shape.
 
     Returns:
-        A scalar, at least 0, in float32.
+        A scalar, at least 0, in float32 (or float64, if the scores are).
     """
-    real, fake = real_scores.float(), fake_scores.float()
+    real, fake = _at_least_float32(real_scores), _at_least_float32(fake_scores)
     return 0.5 * (real - 1).square().mean() + 0.5 * fake.square().mean()
 
 
@@ -28,6 +29,11 @@ def generator_loss(fake_scores: Tensor) -> Tensor:
         fake_scores: D(G(z)), any shape.
 
     Returns:
-        A scalar, at least 0, in float32.
+        A scalar, at least 0, in float32 (or float64, if the scores are).
     """
-    return 0.5 * (fake_scores.float() - 1).square().mean()
+    return 0.5 * (_at_least_float32(fake_scores) - 1).square().mean()
+
+
+def _at_least_float32(scores: Tensor) -> Tensor:
+    """Leave mixed precision behind: half floats cannot hold a mean of many squares."""
+    return scores.to(torch.promote_types(scores.dtype, torch.float32))

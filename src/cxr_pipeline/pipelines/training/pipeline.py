@@ -36,4 +36,6 @@ def create_pipeline(model: str = "gan") -> Pipeline:
             ),
         ]
     )
-    return Pipeline(template, namespace=model, inputs={"images"}, parameters={parameters, *sampling})
+    return Pipeline(
+        template, namespace=model, inputs={"images"}, parameters={parameters, *sampling}
+    )

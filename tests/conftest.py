@@ -1,0 +1,80 @@
+"""A small project to run: the real configuration, a database and data folders of its own."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SAMPLE = REPOSITORY / "data/01_raw/sample"
+SHARED = REPOSITORY.parent / "shared/data"
+
+FEW_IMAGES = 48
+
+
+class Project:
+    """A Kedro project in a temporary folder, run as a user runs it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.database = f"sqlite:///{folder / 'tracking.db'}"
+        shutil.copytree(REPOSITORY / "conf", folder / "conf")
+        shutil.rmtree(folder / "conf/local")
+        (folder / "conf/local").mkdir()
+        shutil.copy(REPOSITORY / "pyproject.toml", folder)
+        (folder / "src").mkdir()
+        (folder / "src/cxr_pipeline").symlink_to(REPOSITORY / "src/cxr_pipeline")
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "kedro", "run", *arguments]
+
+    def environment(self) -> dict[str, str]:
+        return os.environ | {"MLFLOW_TRACKING_URI": self.database, "CXR14_DIR": ""}
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*arguments),
+            cwd=self.folder,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+
+
+@pytest.fixture(scope="session")
+def few_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A raw data set of the first sample images."""
+    folder = tmp_path_factory.mktemp("raw")
+    table = pd.read_csv(SAMPLE / "Data_Entry_2017_v2020.csv").head(FEW_IMAGES)
+    table.to_csv(folder / "Data_Entry_2017_v2020.csv", index=False)
+    (folder / "images").mkdir()
+    for name in table["Image Index"]:
+        shutil.copy(SAMPLE / "images" / name, folder / "images")
+    return folder
+
+
+@pytest.fixture
+def raw_dir(few_images: Path, tmp_path: Path) -> Path:
+    """A raw data set of one's own, to spoil."""
+    return Path(shutil.copytree(few_images, tmp_path / "raw_dir"))
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    return Project(folder)
+
+
+def read_picture(path: Path) -> np.ndarray:
+    picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    assert picture is not None, path
+    return picture

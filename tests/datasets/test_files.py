@@ -1,0 +1,54 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from kedro.io import DatasetError
+
+from cxr_pipeline.data.raw_folder import RawFolder
+from cxr_pipeline.datasets import (
+    FolderDataset,
+    PictureDataset,
+    RawFolderDataset,
+    TextDataset,
+    WeightsDataset,
+)
+
+
+def test_a_picture_comes_back_as_it_was_saved(tmp_path: Path):
+    picture = np.arange(48, dtype=np.uint8).reshape(6, 8)
+    dataset = PictureDataset(str(tmp_path / "new/picture.png"))
+    assert not dataset.exists()
+    dataset.save(picture)
+    assert np.array_equal(dataset.load(), picture)
+
+
+def test_weights_come_back_to_the_bit(tmp_path: Path):
+    weights = {"a.weight": torch.randn(3, 2), "a.steps": torch.tensor(7)}
+    dataset = WeightsDataset(str(tmp_path / "weights.safetensors"))
+    dataset.save(weights)
+    loaded = dataset.load()
+    assert loaded.keys() == weights.keys()
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in weights.items())
+
+
+def test_text_comes_back(tmp_path: Path):
+    dataset = TextDataset(str(tmp_path / "page.html"))
+    dataset.save("Röntgen\n")
+    assert dataset.load() == "Röntgen\n"
+
+
+def test_a_folder_is_made_when_it_is_loaded_and_cannot_be_saved(tmp_path: Path):
+    dataset = FolderDataset(str(tmp_path / "progress"))
+    assert not dataset.exists()
+    assert dataset.load().is_dir()
+    with pytest.raises(DatasetError, match="written to by the nodes"):
+        dataset.save("anything")
+
+
+def test_a_raw_folder_loads_as_its_path(tmp_path: Path):
+    dataset = RawFolderDataset(str(tmp_path / "raw"))
+    table = pd.DataFrame({"Image Index": ["a.png"]})
+    dataset.save(RawFolder("labels.csv", table, [("a.png", b"bytes")], {}))
+    assert (dataset.load() / "images/a.png").read_bytes() == b"bytes"

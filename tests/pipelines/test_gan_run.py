@@ -1,0 +1,181 @@
+"""`kedro run --pipeline=gan`, once for real: every file of the contract, and what MLflow keeps."""
+
+import csv
+import json
+import sqlite3
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.torch import load_file
+from tests.conftest import FEW_IMAGES, Project, read_picture
+
+PARAMETERS = "gan.max_steps=3,gan.batch_size=4,gan.samples=5,gan.precision=32-true"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, few_images):
+    """A project after two equal runs."""
+    project = Project(tmp_path_factory.mktemp("project"))
+    command = ["--pipeline=gan", f"--params=raw_dir={few_images},{PARAMETERS}"]
+    project.first = project.run(*command)
+    assert project.first.returncode == 0, project.first.stderr
+    project.first_weights = (project.folder / "data/06_models/gan/weights.safetensors").read_bytes()
+    project.stores = snapshot(project.folder / "data/02_intermediate/images")
+    project.second = project.run(*command)
+    assert project.second.returncode == 0, project.second.stderr
+    return project
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def data(finished, path: str) -> Path:
+    return finished.folder / "data" / path
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "06_models/gan/weights.safetensors",
+        "06_models/gan/config.json",
+        "06_models/gan/checkpoint/checkpoint.json",
+        "07_model_output/gan/provenance.json",
+        "08_reporting/class_counts.csv",
+        "08_reporting/class_counts.png",
+        "08_reporting/parameter_counts.csv",
+        "08_reporting/transformed_images.png",
+        "08_reporting/quarantine.csv",
+        "08_reporting/report.html",
+        "08_reporting/gan/samples.png",
+        "08_reporting/gan/losses.png",
+        "08_reporting/gan/history.csv",
+        "08_reporting/gan/progress/step_000000.png",
+        "08_reporting/gan/progress/step_000003.png",
+    ],
+)
+def test_every_file_of_the_contract_is_there(finished, path):
+    assert data(finished, path).stat().st_size > 0
+
+
+def test_the_same_seed_gives_the_same_weights_to_the_bit(finished):
+    assert (
+        data(finished, "06_models/gan/weights.safetensors").read_bytes() == finished.first_weights
+    )
+
+
+def test_the_second_run_reuses_the_store_and_adds_no_byte(finished):
+    assert "up to date" in finished.second.stderr
+    assert snapshot(data(finished, "02_intermediate/images")) == finished.stores
+    (manifest,) = data(finished, "02_intermediate/images").glob("*/manifest.json")
+    assert json.loads(manifest.read_text())["kept"] == FEW_IMAGES
+
+
+def test_the_label_table_is_complete_and_no_patient_is_in_two_splits(finished):
+    labels = pd.read_parquet(data(finished, "02_intermediate/labels.parquet"))
+    assert len(labels) == FEW_IMAGES
+    assert labels.groupby("patient")["split"].nunique().max() == 1
+
+
+def test_class_counts_equal_a_count_made_from_the_csv(finished, few_images):
+    with (few_images / "Data_Entry_2017_v2020.csv").open() as file:
+        findings = [row["Finding Labels"].split("|") for row in csv.DictReader(file)]
+    counts = pd.read_csv(data(finished, "08_reporting/class_counts.csv"))
+    assert list(counts.columns) == ["finding", "count", "paper"]
+    for row in counts.itertuples():
+        assert row.count == sum(row.finding in names for names in findings), row.finding
+
+
+def test_parameter_counts_stand_beside_the_paper_s(finished):
+    counts = pd.read_csv(data(finished, "08_reporting/parameter_counts.csv"))
+    assert list(counts.columns) == ["model", "component", "parameters", "paper"]
+    assert dict(zip(counts["component"], counts["parameters"], strict=True)) == {
+        "discriminator": 2_795_904,
+        "generator": 3_606_976,
+        "total": 6_402_880,
+    }
+    assert (counts["parameters"] == counts["paper"]).all()
+
+
+def test_the_history_holds_both_losses_of_every_step(finished):
+    history = pd.read_csv(data(finished, "08_reporting/gan/history.csv"))
+    assert list(history.columns) == ["step", "metric", "value"]
+    losses = history[history["metric"].str.startswith("loss/")]
+    assert losses.groupby("metric")["step"].apply(list).to_dict() == {
+        "loss/discriminator": [1, 2, 3],
+        "loss/generator": [1, 2, 3],
+    }
+    assert np.isfinite(history["value"]).all()
+
+
+def test_the_configuration_says_what_was_trained_on_what(finished):
+    config = json.loads(data(finished, "06_models/gan/config.json").read_text())
+    assert config["model"] == "gan"
+    assert config["architecture"] == {"dim_z": 100, "patch_scores": True}
+    assert config["steps"] == 3
+    assert config["environment"]["precision"] == "32-true"
+    weights = load_file(data(finished, "06_models/gan/weights.safetensors"))
+    assert sum(t.numel() for k, t in weights.items() if k.endswith("weight") and t.ndim == 4) > 6e6
+
+
+def test_the_synthetic_images_are_a_raw_data_set_with_their_origin_on_record(finished):
+    folder = data(finished, "07_model_output/gan")
+    table = pd.read_csv(next(folder.glob("*.csv")))
+    assert list(table["Image Index"]) == [f"gan_{number:06d}.png" for number in range(5)]
+    assert sorted(p.name for p in (folder / "images").iterdir()) == list(table["Image Index"])
+    assert read_picture(folder / "images/gan_000000.png").shape == (128, 128)
+    provenance = json.loads((folder / "provenance.json").read_text())
+    config = json.loads(data(finished, "06_models/gan/config.json").read_text())
+    assert provenance["seed"] == 0
+    assert provenance["weights_sha256"] == config["weights_sha256"]
+    again = finished.run("--pipeline=preprocessing", f"--params=raw_dir={folder}")
+    assert again.returncode == 0, again.stderr
+    assert "5 images kept, 0 quarantined" in again.stderr
+
+
+def test_mlflow_keeps_one_finished_run_a_command(finished):
+    client = mlflow.MlflowClient(finished.database)
+    (experiment,) = client.search_experiments(filter_string="name = 'cxr_pipeline'")
+    runs = client.search_runs([experiment.experiment_id], "attributes.run_name LIKE 'gan %'")
+    assert [run.info.status for run in runs] == ["FINISHED", "FINISHED"]
+    run = runs[0]
+    assert "max_steps=3" in run.info.run_name
+    assert run.data.tags["command"].startswith("kedro run --pipelines=gan --params=raw_dir=")
+    manifest = next(data(finished, "02_intermediate/images").glob("*/manifest.json"))
+    assert run.data.tags["image_store_digest"] == json.loads(manifest.read_text())["digest"]
+    assert len(run.data.tags["git_commit"].removesuffix("+changes")) == 40
+    assert run.data.params["gan.max_steps"] == "3"
+    assert run.data.params["gan.learning_rate"] == "0.0002"
+    assert run.data.params["labels.seed"] == "0"
+    losses = client.get_metric_history(run.info.run_id, "loss/generator")
+    assert [metric.step for metric in losses] == [3]
+    assert "speed/images_per_second" in run.data.metrics
+    assert "speed/mean_images_per_second" in run.data.metrics
+    folders = {item.path for item in client.list_artifacts(run.info.run_id)}
+    assert {"images", "labels", "model", "preprocessing", "report", "samples"} <= folders
+    grids = [item.path for item in client.list_artifacts(run.info.run_id, "images")]
+    assert any("gan_samples" in path and "step%3" in path for path in grids), grids
+
+
+def test_no_patient_reaches_mlflow(finished, few_images):
+    patients = pd.read_csv(few_images / "Data_Entry_2017_v2020.csv")["Image Index"].str[:8].unique()
+    database = sqlite3.connect(finished.database.removeprefix("sqlite:///"))
+    dump = "\n".join(database.iterdump())
+    assert not [patient for patient in patients if patient in dump]
+
+
+def test_what_was_made_is_said_and_nothing_is_warned_of(finished):
+    output = finished.second.stdout + finished.second.stderr
+    assert "data/08_reporting/report.html" in output
+    assert "Warning" not in output
+    assert "WARNING" not in output
+
+
+def test_the_report_needs_no_other_file(finished):
+    page = data(finished, "08_reporting/report.html").read_text()
+    assert page.count("data:image/png;base64,") == 6
+    assert "http" not in page.replace("http-equiv", "")
+    assert "Not made yet" not in page

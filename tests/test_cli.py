@@ -1,0 +1,159 @@
+"""What a user sees of `kedro run` when something is wrong, and how a run ends on a signal."""
+
+import signal
+import subprocess
+import time
+
+import mlflow
+import pandas as pd
+import pytest
+from kedro.io import DatasetError
+from tests.conftest import FEW_IMAGES, SAMPLE, SHARED
+
+from cxr_pipeline.cli import root_message
+
+
+def error_of(result: subprocess.CompletedProcess[str]) -> str:
+    """The one line that a failed run ends with; no library's traceback stands above it."""
+    output = result.stdout + result.stderr
+    assert result.returncode == 1, output
+    assert "Traceback" not in output, output
+    errors = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert len(errors) == 1, output
+    return errors[0]
+
+
+def test_no_raw_dir(project):
+    error = error_of(project.run("--pipeline=labels", "--params=raw_dir=/nowhere"))
+    assert "raw_dir '/nowhere' does not exist" in error
+    assert "--params=raw_dir=" in error
+
+
+def test_the_paper_s_environment_without_its_data_says_how_to_name_it(project):
+    assert "raw_dir" in error_of(project.run("--pipeline=labels", "--env=cxr14"))
+
+
+def test_no_csv_in_raw_dir(project, tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    error = error_of(project.run("--pipeline=labels", f"--params=raw_dir={empty}"))
+    assert "holds no CSV" in error
+
+
+def test_a_csv_without_the_needed_columns(project, raw_dir):
+    path = raw_dir / "Data_Entry_2017_v2020.csv"
+    pd.read_csv(path).drop(columns="Patient ID").to_csv(path, index=False)
+    error = error_of(project.run("--pipeline=labels", f"--params=raw_dir={raw_dir}"))
+    assert "lacks the column(s) Patient ID" in error
+
+
+def test_an_unknown_finding(project, raw_dir):
+    path = raw_dir / "Data_Entry_2017_v2020.csv"
+    path.write_text(path.read_text().replace("No Finding", "Brokenness"))
+    error = error_of(project.run("--pipeline=labels", f"--params=raw_dir={raw_dir}"))
+    assert "unknown finding 'Brokenness'" in error
+
+
+def test_an_unknown_parameter_is_refused_before_any_work(project, raw_dir):
+    error = error_of(project.run("--pipeline=gan", f"--params=raw_dir={raw_dir},gan.epoch=1"))
+    assert "unknown parameter 'gan.epoch': did you mean 'gan.epochs'?" in error
+    assert not (project.folder / "data").exists()
+    assert not (project.folder / "tracking.db").exists()
+
+
+def test_an_unknown_pipeline(project):
+    assert "'gun'" in error_of(project.run("--pipeline=gun"))
+
+
+def test_images_of_another_size_than_the_gan_draws(project, raw_dir):
+    parameters = f"--params=raw_dir={raw_dir},preprocessing.size=64"
+    error = error_of(project.run("--pipeline=gan", parameters))
+    assert "preprocessing.size=128" in error
+
+
+def test_single_bad_images_are_quarantined_counted_and_named(project, raw_dir):
+    names = sorted(path.name for path in (raw_dir / "images").iterdir())
+    (raw_dir / "images" / names[0]).unlink()
+    (raw_dir / "images" / names[1]).write_bytes(b"no image")
+    parameters = f"raw_dir={raw_dir},preprocessing.max_quarantined=0.1"
+    result = project.run("--pipeline=preprocessing", f"--params={parameters}")
+    assert result.returncode == 0, result.stderr
+    assert "2 images quarantined" in result.stderr
+    assert f"{FEW_IMAGES - 2} images kept" in result.stderr
+    quarantine = pd.read_csv(project.folder / "data/08_reporting/quarantine.csv")
+    assert dict(zip(quarantine["image"], quarantine["reason"], strict=True)) == {
+        names[0]: "missing file",
+        names[1]: "not a readable image",
+    }
+
+
+def test_too_many_bad_images_stop_the_run(project, raw_dir):
+    for path in sorted((raw_dir / "images").iterdir())[:5]:
+        path.write_bytes(path.read_bytes()[:500])
+    error = error_of(project.run("--pipeline=preprocessing", f"--params=raw_dir={raw_dir}"))
+    assert f"5 of {FEW_IMAGES} images (10.4%) are unusable (5 truncated file)" in error
+    assert "max_quarantined=0.05" in error
+
+
+def test_no_usable_image_at_all(project, raw_dir):
+    for path in (raw_dir / "images").iterdir():
+        path.write_bytes(b"")
+    error = error_of(project.run("--pipeline=preprocessing", f"--params=raw_dir={raw_dir}"))
+    assert f"none of the {FEW_IMAGES} images is usable ({FEW_IMAGES} empty file)" in error
+
+
+def test_labels_alone_of_the_whole_data_set(project):
+    labels = SHARED / "Data_Entry_2017_v2020.csv.gz"
+    if not labels.is_file():
+        pytest.skip("NIH's label file is not here")
+    result = project.run("--pipeline=labels", f"--params=raw_dir={labels}")
+    assert result.returncode == 0, result.stderr
+    counts = pd.read_csv(project.folder / "data/08_reporting/class_counts.csv")
+    no_finding = counts["finding"] == "No Finding"
+    assert counts.loc[no_finding, "count"].tolist() == [60361]
+    assert (counts["count"] == counts["paper"])[~no_finding].all()
+    assert len(pd.read_parquet(project.folder / "data/02_intermediate/labels.parquet")) == 112_120
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "Ctrl-C"]
+)
+def test_a_signal_ends_the_run_as_killed_with_its_exit_code(project, number, code):
+    parameters = f"raw_dir={SAMPLE},gan.max_steps=100000,gan.batch_size=2,gan.checkpoint_every=1"
+    process = subprocess.Popen(
+        project.command("--pipeline=gan", f"--params={parameters}"),
+        cwd=project.folder,
+        env=project.environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+        # Where the tests themselves run in the background, Ctrl-C would be ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
+    )
+    record = project.folder / "data/06_models/gan/checkpoint/checkpoint.json"
+    deadline = time.monotonic() + 120
+    while not record.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.2)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == code, errors
+    assert "Traceback" not in errors
+    client = mlflow.MlflowClient(project.database)
+    (experiment,) = client.search_experiments(filter_string="name = 'cxr_pipeline'")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "KILLED"
+
+
+def test_a_failed_run_says_so_in_mlflow(project, raw_dir):
+    for path in (raw_dir / "images").iterdir():
+        path.write_bytes(b"")
+    error_of(project.run("--pipeline=preprocessing", f"--params=raw_dir={raw_dir}"))
+    client = mlflow.MlflowClient(project.database)
+    (experiment,) = client.search_experiments(filter_string="name = 'cxr_pipeline'")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "FAILED"
+
+
+def test_the_innermost_error_of_a_data_set_is_the_one_shown():
+    wrapped = DatasetError("Failed while saving data to dataset")
+    wrapped.__cause__ = ValueError("the remedy\nmore")
+    assert root_message(wrapped) == "the remedy"

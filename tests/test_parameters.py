@@ -1,0 +1,112 @@
+import copy
+import math
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cxr_pipeline.parameters import Parameters, check_parameters
+
+PROJECT = Path(__file__).resolve().parents[1]
+BASE = yaml.safe_load((PROJECT / "conf/base/parameters.yml").read_text())
+
+
+def changed(path, value):
+    parameters = copy.deepcopy(BASE)
+    *sections, name = path.split(".")
+    section = parameters
+    for key in sections:
+        section = section[key]
+    section[name] = value
+    return parameters
+
+
+def refusal(parameters):
+    with pytest.raises(ValueError, match=r"conf/base/parameters\.yml") as caught:
+        check_parameters(parameters)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_the_base_configuration_is_valid_and_the_paper_s():
+    parameters = check_parameters(BASE)
+    gan = parameters.gan
+    assert (gan.dim_z, gan.batch_size, gan.learning_rate) == (100, 64, 2e-4)
+    assert (gan.betas, gan.generator_steps, gan.sample_at) == ((0.5, 0.999), 3, (0, 400, -1))
+    assert parameters.preprocessing.size == 128
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("gan.epochs", 0),
+        ("gan.epochs", 1.5),
+        ("gan.epochs", True),
+        ("gan.batch_size", "64"),
+        ("gan.learning_rate", math.nan),
+        ("gan.learning_rate", math.inf),
+        ("gan.learning_rate", -1e-4),
+        ("gan.betas", [0.5, 1.0]),
+        ("gan.betas", [0.5]),
+        ("gan.precision", "half"),
+        ("gan.resume", "maybe"),
+        ("gan.max_steps", -1),
+        ("labels.test", 1.0),
+        ("preprocessing.size", 8),
+        ("preprocessing.max_quarantined", 1.1),
+        ("preprocessing.workers", 0),
+        ("raw_dir", None),
+    ],
+)
+def test_a_value_out_of_range_or_of_another_type_is_refused_by_name(path, value):
+    message = refusal(changed(path, value))
+    assert path in message
+    if value is not None and not isinstance(value, list):
+        assert repr(value) in message
+
+
+def test_an_unknown_parameter_is_refused_with_the_likely_one():
+    message = refusal(changed("gan.epoch", 3))
+    assert "unknown parameter 'gan.epoch': did you mean 'gan.epochs'?" in message
+
+
+def test_an_unknown_section_is_refused():
+    assert "unknown parameter 'gun'" in refusal(BASE | {"gun": {}})
+
+
+def test_a_missing_parameter_is_named():
+    parameters = copy.deepcopy(BASE)
+    del parameters["gan"]["dim_z"]
+    assert "parameter 'gan.dim_z' is missing" in refusal(parameters)
+
+
+def test_an_unknown_finding_is_refused():
+    message = refusal(changed("gan.findings", ["Cardiomegalie"]))
+    assert "unknown finding 'Cardiomegalie'" in message
+    assert "Cardiomegaly" in message
+
+
+def test_shares_that_leave_nobody_to_train_on_are_refused():
+    parameters = changed("labels.validation", 0.5)
+    parameters["labels"]["test"] = 0.5
+    assert "must stay below 1" in refusal(parameters)
+
+
+def test_all_problems_are_listed_at_once():
+    parameters = changed("gan.epochs", 0)
+    parameters["preprocessing"]["size"] = 8
+    message = refusal(parameters)
+    assert "gan.epochs=0" in message
+    assert "preprocessing.size=8" in message
+
+
+def test_every_parameter_is_described():
+    def undescribed(model, prefix=""):
+        for name, field in model.model_fields.items():
+            if hasattr(field.annotation, "model_fields"):
+                yield from undescribed(field.annotation, f"{prefix}{name}.")
+            elif not field.description:
+                yield prefix + name
+
+    assert list(undescribed(Parameters)) == []
