@@ -18,3 +18,5 @@ def silence() -> None:
         import kedro_mlflow.framework.cli.cli  # noqa: F401
     # It sets its own level as it is imported.
     logging.getLogger("kedro_mlflow").setLevel(logging.WARNING)
+    # Says at the first run that it makes its tables.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)

@@ -44,6 +44,13 @@ def test_first_weights_are_dcgan_s():
     assert weights.std().item() == pytest.approx(0.02, rel=0.01)
 
 
+def test_the_first_images_have_about_the_contrast_of_equalised_x_rays():
+    torch.manual_seed(0)
+    images = Generator()(draw_noise(8, 100, torch.Generator().manual_seed(0)))
+    # Equalised grey levels are uniform on [-1, 1]: standard deviation 0.577.
+    assert 0.4 < images.std().item() < 0.65
+
+
 def test_noise_is_uniform_on_the_signed_interval():
     noise = draw_noise(1000, 100, torch.Generator().manual_seed(0))
     assert noise.min() >= -1

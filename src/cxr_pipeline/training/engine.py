@@ -49,6 +49,10 @@ class Settings:
     resume: Resume
     """`auto` goes on after an interruption and else starts anew, `True` must find a checkpoint."""
 
+    def sample_steps(self) -> set[int]:
+        """Resolve `sample_at`: the steps after which samples are drawn."""
+        return {self.steps if step == -1 else step for step in self.sample_at}
+
 
 @dataclass(frozen=True)
 class Watchers:
@@ -117,7 +121,7 @@ def train(
         task.modules[name], task.optimizers[name] = fabric.setup(module, optimizers[name])
 
     pixels = torch.from_numpy(images)[:, None].to(fabric.device)  # (N, 1, H, W) uint8
-    sample_at = {settings.steps if step == -1 else step for step in settings.sample_at}
+    sample_at = settings.sample_steps()
     recorder = _Recorder(history)
     watch = _Stopwatch()
 
@@ -136,7 +140,7 @@ def train(
                 losses = task.step(
                     pixels[batch.to(fabric.device)],
                     partial(random_generator, settings.seed, step=done),
-                    partial(_update, fabric, task, done),
+                    partial(update_network, fabric, task, done),
                 )
                 recorder.add(done, losses)
                 news = recorder.read() if done % settings.log_every == 0 or last else {}
@@ -210,7 +214,7 @@ def _resume(
     return found.step, found.history
 
 
-def _update(fabric: Fabric, task: Task, step: int, name: str, loss: Tensor) -> None:
+def update_network(fabric: Fabric, task: Task, step: int, name: str, loss: Tensor) -> None:
     """Take one optimiser step, unless the loss is not a number to learn from."""
     if not torch.isfinite(loss):
         raise ValueError(

@@ -122,9 +122,16 @@ def _train(
         **{k: v for k, v in parameters.model_dump(mode="json").items() if k not in NOT_IDENTITY},
     }
 
+    def progress_file(step: int) -> Path:
+        return progress / f"step_{step:06d}.png"
+
+    # Samples of an earlier run, drawn at other steps, would pass for this one's.
+    for stale in {*progress.glob("step_*.png")} - {*map(progress_file, settings.sample_steps())}:
+        stale.unlink()
+
     def keep_samples(step: int, samples: npt.NDArray[np.uint8]) -> None:
         sheet = image_sheet(samples, columns=SHEET_COLUMNS)
-        write_bytes(progress / f"step_{step:06d}.png", encode_png(sheet))
+        write_bytes(progress_file(step), encode_png(sheet))
         tracking.log_picture(f"{model}_samples", step, sheet)
 
     outcome = train(
