@@ -144,7 +144,9 @@ def test_mlflow_keeps_one_finished_run_a_command(finished):
     run = runs[0]
     assert "max_steps=3" in run.info.run_name
     assert run.data.tags["command"].startswith("kedro run --pipelines=gan --params=raw_dir=")
-    manifest = next(data(finished, "02_intermediate/images").glob("*/manifest.json"))
+    manifest = data(
+        finished, f"02_intermediate/images/{run.data.tags['image_store']}/manifest.json"
+    )
     assert run.data.tags["image_store_digest"] == json.loads(manifest.read_text())["digest"]
     assert len(run.data.tags["git_commit"].removesuffix("+changes")) == 40
     assert run.data.params["gan.max_steps"] == "3"

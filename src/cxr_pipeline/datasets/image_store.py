@@ -31,7 +31,7 @@ class ImageStoreDataset(AbstractVersionedDataset[StorePlan, ImageStore]):
         metadata: dict[str, Any] | None = None,
     ) -> None:
         """Name the folder that holds the versions."""
-        super().__init__(PurePosixPath(filepath), version)
+        super().__init__(PurePosixPath(filepath), version or Version(None, None))
         self.metadata = metadata
         self._saved: str | None = None
 
