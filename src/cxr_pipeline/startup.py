@@ -1,16 +1,24 @@
-"""Silence for notices that libraries owe one another and that no user can act on."""
+"""What has to be so before Kedro loads its plugins (entry point `kedro.init`)."""
 
 import logging
+import os
+import sys
 import warnings
+from pathlib import Path
 
+# Notices that libraries owe one another and that no user can act on.
 NOTICES = (
     r"register_new_resolver\(\) is deprecated",  # Kedro and kedro-mlflow to OmegaConf
     "One or more dataset names contain",  # the report waits for data sets of the namespaces
 )
 
 
-def silence() -> None:
-    """Ignore the notices; Kedro calls this before it loads its plugins (`kedro.init`)."""
+def prepare() -> None:
+    """Let commands find one another, and keep libraries' notices to themselves."""
+    # `kedro mlflow ui` starts `mlflow` by name, which lies beside the `kedro` that was called.
+    os.environ["PATH"] = os.pathsep.join(
+        [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
+    )
     for notice in NOTICES:
         warnings.filterwarnings("ignore", message=notice)
     with warnings.catch_warnings(record=True):
