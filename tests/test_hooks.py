@@ -21,7 +21,7 @@ def test_the_command_can_be_typed_again():
 
 def test_a_run_s_name_says_pipeline_data_and_what_was_set():
     name = run_name(RUN, "/data/nih1000")
-    assert name.startswith("gan nih1000 epochs=40 seed=1 ")
+    assert name.startswith("gan epochs=40 seed=1 nih1000 ")
     assert run_name({"pipeline_names": None}, "data/01_raw/sample").startswith("everything sample ")
 
 

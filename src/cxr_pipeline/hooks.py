@@ -88,7 +88,7 @@ def run_command(run_params: dict[str, Any]) -> str:
 
 
 def run_name(run_params: dict[str, Any], raw_dir: str) -> str:
-    """Name a run by its pipeline, its data, what was set on the command line, and the time."""
+    """Name a run by its pipeline, what was set on the command line, its data, and the time."""
     pipelines = "+".join(run_params.get("pipeline_names") or ["everything"])
     settings = [
         f"{key.removeprefix(f'{pipelines}.')}={value}"
@@ -96,7 +96,7 @@ def run_name(run_params: dict[str, Any], raw_dir: str) -> str:
         if key != "raw_dir"
     ]
     time = datetime.now().strftime("%m-%d %H:%M:%S")
-    return " ".join([pipelines, Path(raw_dir).name, *settings, time])
+    return " ".join([pipelines, *settings, Path(raw_dir).name, time])
 
 
 def git_commit(project: Path) -> str:

@@ -12,8 +12,8 @@ from cxr_pipeline.datasets import (
     PictureDataset,
     RawFolderDataset,
     TextDataset,
-    WeightsDataset,
 )
+from cxr_pipeline.datasets.weights import WeightsDataset
 
 
 def test_a_picture_comes_back_as_it_was_saved(tmp_path: Path):

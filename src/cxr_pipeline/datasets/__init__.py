@@ -1,11 +1,14 @@
-"""Kedro data sets: thin adapters between the catalog and the rooms below."""
+"""Kedro data sets: thin adapters between the catalog and the rooms below.
+
+`weights.WeightsDataset` is named by its module: torch takes seconds to import, and most runs need
+none.
+"""
 
 from cxr_pipeline.datasets.folder import FolderDataset
 from cxr_pipeline.datasets.image_store import ImageStoreDataset
 from cxr_pipeline.datasets.picture import PictureDataset
 from cxr_pipeline.datasets.raw_folder import RawFolderDataset
 from cxr_pipeline.datasets.text import TextDataset
-from cxr_pipeline.datasets.weights import WeightsDataset
 
 __all__ = [
     "FolderDataset",
@@ -13,5 +16,4 @@ __all__ = [
     "PictureDataset",
     "RawFolderDataset",
     "TextDataset",
-    "WeightsDataset",
 ]
