@@ -57,7 +57,14 @@ class ProjectHooks:
         """Tag the run with the data it used."""
         for value in inputs.values():
             if isinstance(value, ImageStore):
-                tracking.tag_run({"image_store": value.version, "image_store_digest": value.digest})
+                tracking.tag_run(
+                    {
+                        "image_store": value.version,
+                        "image_store_digest": value.digest,
+                        "images_kept": str(value.manifest["kept"]),
+                        "images_quarantined": str(value.manifest["quarantined"]),
+                    }
+                )
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -17,12 +18,15 @@ PARAMETERS = "gan.max_steps=3,gan.batch_size=4,gan.samples=5,gan.precision=32-tr
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, few_images):
-    """A project after two equal runs."""
+    """A project after two equal runs on data of which one image is broken."""
+    raw_dir = shutil.copytree(few_images, tmp_path_factory.mktemp("broken") / "raw_dir")
+    (raw_dir / "images/00000002_000.png").write_bytes(b"")
     project = Project(tmp_path_factory.mktemp("project"))
-    command = ["--pipeline=gan", f"--params=raw_dir={few_images},{PARAMETERS}"]
+    command = ["--pipeline=gan", f"--params=raw_dir={raw_dir},{PARAMETERS}"]
     project.first = project.run(*command)
     assert project.first.returncode == 0, project.first.stderr
     project.first_weights = (project.folder / "data/06_models/gan/weights.safetensors").read_bytes()
+    (project.quarantine,) = project.folder.glob("data/02_intermediate/images/*/quarantine.csv")
     project.stores = snapshot(project.folder / "data/02_intermediate/images")
     project.second = project.run(*command)
     assert project.second.returncode == 0, project.second.stderr
@@ -71,7 +75,7 @@ def test_the_second_run_reuses_the_store_and_adds_no_byte(finished):
     assert "up to date" in finished.second.stderr
     assert snapshot(data(finished, "02_intermediate/images")) == finished.stores
     (manifest,) = data(finished, "02_intermediate/images").glob("*/manifest.json")
-    assert json.loads(manifest.read_text())["kept"] == FEW_IMAGES
+    assert json.loads(manifest.read_text())["kept"] == FEW_IMAGES - 1
 
 
 def test_the_label_table_is_complete_and_no_patient_is_in_two_splits(finished):
@@ -148,6 +152,7 @@ def test_mlflow_keeps_one_finished_run_a_command(finished):
         finished, f"02_intermediate/images/{run.data.tags['image_store']}/manifest.json"
     )
     assert run.data.tags["image_store_digest"] == json.loads(manifest.read_text())["digest"]
+    assert run.data.tags["images_quarantined"] == "1"
     assert len(run.data.tags["git_commit"].removesuffix("+changes")) == 40
     assert run.data.params["gan.max_steps"] == "3"
     assert run.data.params["gan.learning_rate"] == "0.0002"
@@ -164,16 +169,33 @@ def test_mlflow_keeps_one_finished_run_a_command(finished):
 
 def test_no_patient_reaches_mlflow(finished, few_images):
     patients = pd.read_csv(few_images / "Data_Entry_2017_v2020.csv")["Image Index"].str[:8].unique()
+    quarantine = data(finished, "08_reporting/quarantine.csv").read_text()
+    assert "00000002_000.png,empty file" in quarantine  # here, and only here
     database = sqlite3.connect(finished.database.removeprefix("sqlite:///"))
-    dump = "\n".join(database.iterdump())
-    assert not [patient for patient in patients if patient in dump]
+    sent = "\n".join(database.iterdump()).encode()
+    client = mlflow.MlflowClient(finished.database)
+    for experiment in client.search_experiments(filter_string="name = 'cxr_pipeline'"):
+        for run in client.search_runs([experiment.experiment_id]):
+            folder = Path(client.download_artifacts(run.info.run_id, ""))
+            files = [path for path in folder.rglob("*") if path.is_file()]
+            assert files
+            sent += b"".join(path.read_bytes() + path.name.encode() for path in files)
+    assert not [patient for patient in patients if patient.encode() in sent]
 
 
-def test_what_was_made_is_said_and_nothing_is_warned_of(finished):
+def warnings_of(result):
+    lines = (result.stdout + result.stderr).splitlines()
+    return [line.split("WARNING")[1].strip() for line in lines if "WARNING" in line]
+
+
+def test_what_was_made_is_said_and_only_the_broken_image_is_warned_of(finished):
     output = finished.second.stdout + finished.second.stderr
     assert "data/08_reporting/report.html" in output
     assert "Warning" not in output
-    assert "WARNING" not in output
+    assert not warnings_of(finished.second)
+    assert warnings_of(finished.first) == [
+        f"1 images quarantined (1 empty file): see '{finished.quarantine}'"
+    ]
 
 
 def test_the_report_needs_no_other_file(finished):

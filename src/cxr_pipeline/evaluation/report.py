@@ -34,7 +34,7 @@ def render_report(reports: Path, models: Path) -> str:
         class_counts=_table(reports / "class_counts.csv"),
         class_counts_chart=_chart(reports / "class_counts.csv", class_count_chart),
         transformed_images=_picture(reports / "transformed_images.png"),
-        quarantine=_table(reports / "quarantine.csv"),
+        quarantine=_quarantine_reasons(reports / "quarantine.csv"),
         parameter_counts=_table(reports / "parameter_counts.csv"),
         models=[_model(name, reports / name, models / name / "config.json") for name in MODELS],
     )
@@ -54,10 +54,19 @@ def _model(name: str, folder: Path, config: Path) -> dict[str, Any]:
     }
 
 
-def _table(path: Path) -> dict[str, Any] | None:
+def _quarantine_reasons(path: Path) -> dict[str, Any] | None:
+    """Count the reasons; the images' names tell of patients, and the page may be sent around."""
     if not path.is_file():
         return None
-    table = pd.read_csv(path).convert_dtypes()
+    return _content(pd.read_csv(path)["reason"].value_counts().reset_index(name="images"))
+
+
+def _table(path: Path) -> dict[str, Any] | None:
+    return _content(pd.read_csv(path)) if path.is_file() else None
+
+
+def _content(table: pd.DataFrame) -> dict[str, Any]:
+    table = table.convert_dtypes()
     rows = [
         [
             "" if pd.isna(cell) else f"{cell:,}" if isinstance(cell, Integral) else cell

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 logger = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ def _bar(total: int, done: int) -> Iterator[Report]:
         TextColumn("{task.fields[news]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns) as bar:
+    with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("training", total=total, completed=done, news="")
 
         def report(steps: int, losses: Mapping[str, float], rate: float) -> None:

@@ -59,7 +59,7 @@ def draw_bones(canvas: Canvas, chest: Chest) -> Floats:
         edge = ribbon(anatomy.wall_line(chest, side, 0.022), 0.05)
         wall += blur(canvas, fill(canvas, edge), 0.01)
     bones = ribs + 0.15 * wall + _hollow(canvas, limbs, 0.13, 0.11)
-    return np.asarray((bones + _hollow(canvas, blades, 0.07, 0.10)) * chest.bone, np.float32)
+    return np.asarray((bones + _hollow(canvas, blades, 0.07, 0.10)) * chest.bone, np.float64)
 
 
 def _rib(chest: Chest, number: int) -> tuple[Points, Points]:
@@ -128,9 +128,9 @@ def draw_spine(canvas: Canvas, chest: Chest, y: Floats) -> Floats:
     column = fill(canvas, ribbon(curve([(0.0, -1.3), (0.0, 0.0), (0.0, 1.3)]), 0.15))
     bones = _hollow(canvas, boxes, 0.08, 0.07) + 0.06 * blur(canvas, fill(canvas, *dots), 0.005)
     # Behind the heart the column shows less: most of the beam is gone already.
-    shown = np.interp(y, [-0.6, 0.0, 0.5], [1.0, 0.75, 0.6]).astype(np.float32)
+    shown = np.interp(y, [-0.6, 0.0, 0.5], [1.0, 0.75, 0.6]).astype(np.float64)
     column = 0.10 * blur(canvas, column, 0.02)
-    return np.asarray(chest.bone * shown * (bones + column), np.float32)
+    return np.asarray(chest.bone * shown * (bones + column), np.float64)
 
 
 def _box(half: float, mid: float, tall: float) -> Points:

@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-Floats: TypeAlias = npt.NDArray[np.float32]
+# Double precision, so that every processor rounds to the same grey levels.
+Floats: TypeAlias = npt.NDArray[np.float64]
 Points: TypeAlias = npt.NDArray[np.float64]
 
 RIGHT, LEFT = (
@@ -53,7 +54,7 @@ class Canvas:
         dx, dy = steps - self.affine[0, 2], (steps - self.affine[1, 2])[:, None]
         x = inverse[0, 0] * dx + inverse[0, 1] * dy
         y = inverse[1, 0] * dx + inverse[1, 1] * dy
-        return x.astype(np.float32), y.astype(np.float32)
+        return x.astype(np.float64), y.astype(np.float64)
 
 
 def make_canvas(
@@ -119,7 +120,7 @@ def fill(canvas: Canvas, *outlines: Points) -> Floats:
     for outline in outlines:
         corners = np.round(canvas.to_pixels(outline) * 2**_SUBPIXEL_BITS).astype(np.int32)
         cv2.fillPoly(mask, [corners], 255, cv2.LINE_AA, _SUBPIXEL_BITS)
-    return mask.astype(np.float32) / np.float32(255)
+    return mask.astype(np.float64) / np.float64(255)
 
 
 def strokes(canvas: Canvas, lines: Sequence[Points], width: float, weight: float = 1.0) -> Floats:
@@ -129,7 +130,7 @@ def strokes(canvas: Canvas, lines: Sequence[Points], width: float, weight: float
     for line in lines:
         corners = np.round(canvas.to_pixels(line) * 2**_SUBPIXEL_BITS).astype(np.int32)
         cv2.polylines(mask, [corners], False, 255, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
-    return mask.astype(np.float32) * np.float32(weight / 255)
+    return mask.astype(np.float64) * np.float64(weight / 255)
 
 
 def blur(canvas: Canvas, image: Floats, sigma: float) -> Floats:
@@ -143,33 +144,33 @@ def blur(canvas: Canvas, image: Floats, sigma: float) -> Floats:
     soft = cv2.GaussianBlur(small, (0, 0), pixels * side / canvas.side)
     if shrink > 1:
         soft = cv2.resize(soft, (canvas.side, canvas.side), interpolation=cv2.INTER_CUBIC)
-    return np.asarray(soft, dtype=np.float32)
+    return np.asarray(soft, dtype=np.float64)
 
 
 def inside(canvas: Canvas, mask: Floats) -> Floats:
     """Distance of every pixel in `mask` to its edge, in chest units; 0 outside."""
     binary = (mask > 0.5).astype(np.uint8)
     distance = cv2.distanceTransform(binary, cv2.DIST_L2, 5)
-    return np.asarray(distance / canvas.pixels_per_unit(), dtype=np.float32)
+    return np.asarray(distance / canvas.pixels_per_unit(), dtype=np.float64)
 
 
 def thickness(distance: Floats, full: float) -> Floats:
     """Path through a round-edged body, 0..1: a quarter circle up to `full` units, then flat."""
-    rest = 1 - np.minimum(distance / np.float32(full), 1)
-    return np.asarray(np.sqrt(1 - rest * rest), dtype=np.float32)
+    rest = 1 - np.minimum(distance / np.float64(full), 1)
+    return np.asarray(np.sqrt(1 - rest * rest), dtype=np.float64)
 
 
 def step(values: Floats, soft: float) -> Floats:
     """A soft step: 0 well below zero, 1 well above, `soft` units wide."""
-    return np.asarray(0.5 + 0.5 * np.tanh(values / np.float32(soft)), dtype=np.float32)
+    return np.asarray(0.5 + 0.5 * np.tanh(values / np.float64(soft)), dtype=np.float64)
 
 
 def cloud(canvas: Canvas, rng: np.random.Generator, cell: float, octaves: int = 2) -> Floats:
     """Smooth random texture, mean 0, with blobs of `cell` chest units: (side, side)."""
-    total = np.zeros((canvas.side, canvas.side), np.float32)
+    total = np.zeros((canvas.side, canvas.side), np.float64)
     for octave in range(octaves):
         cells = max(3, round(2 / cell * 2**octave))
-        coarse = rng.standard_normal((cells, cells), dtype=np.float32)
+        coarse = rng.standard_normal((cells, cells), dtype=np.float64)
         total += (
             cv2.resize(coarse, (canvas.side, canvas.side), interpolation=cv2.INTER_CUBIC)
             / 2**octave

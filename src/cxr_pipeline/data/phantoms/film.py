@@ -39,21 +39,21 @@ def expose(
     fog = (0.22 if portable else 0.07) + rng.uniform(0, 0.06)
     if portable and rng.random() < 0.45:
         total = total + _leads(canvas, rng)
-    clean = np.maximum(total, np.float32(0.02))
+    clean = np.maximum(total, np.float64(0.02))
     beam = (1 - fog) * clean + fog * blur(canvas, clean, 0.35) * (0.3 + 0.7 * body)
-    film = 1 - np.exp(-np.float32(dose) * beam)
+    film = 1 - np.exp(-np.float64(dose) * beam)
     film = cv2.resize(film, (size, size), interpolation=cv2.INTER_AREA)
     gamma = rng.uniform(0.9, 1.3) * (0.9 if portable else 1.1)
     black = rng.uniform(0.0, 0.05) + (rng.uniform(0.04, 0.14) if portable else 0.0)
     white = rng.uniform(0.93, 1.0) - (rng.uniform(0.0, 0.08) if portable else 0.0)
     tone = black + (white - black) * np.power(
-        np.clip(film / np.float32(0.93), 0, 1), np.float32(gamma)
+        np.clip(film / np.float64(0.93), 0, 1), np.float64(gamma)
     )
     tone = _marker(tone, rng)
     tone = _collimate(tone, black, rng)
-    grain = rng.standard_normal((size, size), dtype=np.float32)
+    grain = rng.standard_normal((size, size), dtype=np.float64)
     # Grain is smoothed and weak: it makes the picture a film, and costs little in the PNG.
-    grain = cv2.GaussianBlur(grain, (0, 0), 0.8) * np.float32(rng.uniform(0.002, 0.006))
+    grain = cv2.GaussianBlur(grain, (0, 0), 0.8) * np.float64(rng.uniform(0.002, 0.006))
     return np.clip(np.round((tone + grain) * 255), 0, 255).astype(np.uint8)
 
 
@@ -82,8 +82,8 @@ def _marker(tone: Floats, rng: np.random.Generator) -> Floats:
     ink = np.zeros(tone.shape, np.uint8)
     corners = np.round(letter * 16).astype(np.int32)
     cv2.polylines(ink, [corners], False, 255, max(1, round(0.008 * size)), cv2.LINE_AA, 4)
-    cover = ink.astype(np.float32) / 255 * np.float32(rng.uniform(0.6, 0.9))
-    return np.asarray(tone * (1 - cover) + cover * 0.95, dtype=np.float32)
+    cover = ink.astype(np.float64) / 255 * np.float64(rng.uniform(0.6, 0.9))
+    return np.asarray(tone * (1 - cover) + cover * 0.95, dtype=np.float64)
 
 
 def _collimate(tone: Floats, black: float, rng: np.random.Generator) -> Floats:
@@ -103,5 +103,5 @@ def _collimate(tone: Floats, black: float, rng: np.random.Generator) -> Floats:
     )
     window = np.zeros(tone.shape, np.uint8)
     cv2.fillPoly(window, [np.round(corners * size * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    seen = cv2.GaussianBlur(window.astype(np.float32) / 255, (0, 0), 0.7)
-    return np.asarray(tone * seen + np.float32(0.6 * black) * (1 - seen), dtype=np.float32)
+    seen = cv2.GaussianBlur(window.astype(np.float64) / 255, (0, 0), 0.7)
+    return np.asarray(tone * seen + np.float64(0.6 * black) * (1 - seen), dtype=np.float64)

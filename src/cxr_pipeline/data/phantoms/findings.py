@@ -38,7 +38,7 @@ Overlay = Callable[[Tissue, np.random.Generator, float], Floats]
 def _blob(tissue: Tissue, x: float, y: float, rx: float, ry: float) -> Floats:
     """A Gaussian spot of 1 at (x, y)."""
     away = ((tissue.x - x) / rx) ** 2 + ((tissue.y - y) / ry) ** 2
-    return np.asarray(np.exp(-0.5 * away), dtype=np.float32)
+    return np.asarray(np.exp(-0.5 * away), dtype=np.float64)
 
 
 def _lobed(place: np.random.Generator, x: float, y: float, radius: float, uneven: float) -> Points:
@@ -89,7 +89,7 @@ def fluid(tissue: Tissue, place: np.random.Generator, extent: float) -> Floats:
         chest = tissue.chest
         level = chest.dome(side) + 0.45 * chest.recess - 0.06 - 0.42 * share
         out = np.clip((side * tissue.x - 0.10) / (chest.width - 0.05), 0, 1.1)
-        surface = np.float32(level) + 0.07 - (0.20 + 0.10 * share) * out**3
+        surface = np.float64(level) + 0.07 - (0.20 + 0.10 * share) * out**3
         wet = step(tissue.y - surface, 0.025 + 0.03 * share) * tissue.lungs[side]
         # Above the fluid the squeezed lung is hazy.
         hazy = step(tissue.y - surface + 0.16, 0.12) * tissue.depth[side]
@@ -116,7 +116,7 @@ def lump(tissue: Tissue, place: np.random.Generator, extent: float) -> Floats:
     x, y = _site(tissue, place, affected_side(place), 0.25, 0.8)
     radius = place.uniform(0.10, 0.13) + 0.05 * extent
     mask = fill(tissue.canvas, _lobed(place, x, y, radius, 0.2))
-    body = np.sqrt(np.minimum(inside(tissue.canvas, mask) / np.float32(0.7 * radius), 1))
+    body = np.sqrt(np.minimum(inside(tissue.canvas, mask) / np.float64(0.7 * radius), 1))
     return blur(tissue.canvas, 0.35 * mask + 0.45 * body, 0.010)
 
 
@@ -130,7 +130,7 @@ def batwing(tissue: Tissue, place: np.random.Generator, extent: float) -> Floats
         x, y = anatomy.hilum(chest, side)
         wing = _blob(tissue, x + side * 0.10, y + 0.10, 0.17 + 0.04 * extent, 0.27 + 0.06 * extent)
         total += tissue.depth[side] * wing * grain * (0.42 + 0.28 * extent)
-        upper = step(np.float32(y) - tissue.y, 0.1)
+        upper = step(np.float64(y) - tissue.y, 0.1)
         total += 0.8 * tissue.vessels[side] * upper + 0.10 * tissue.depth[side]
         for k in range(5):
             height = chest.angle(side) - 0.10 - 0.055 * k
@@ -145,7 +145,7 @@ def patches(tissue: Tissue, place: np.random.Generator, extent: float) -> Floats
     worse = affected_side(place)
     texture = step(cloud(tissue.canvas, place, 0.17, octaves=3) - 0.15, 0.7)
     strands = np.abs(cloud(tissue.canvas, place, 0.07, octaves=2)) < 0.16
-    fine = blur(tissue.canvas, strands.astype(np.float32), 0.004)
+    fine = blur(tissue.canvas, strands.astype(np.float64), 0.004)
     middle = 0.5 * (tissue.chest.apex + tissue.chest.dome(worse)) + 0.08
     spread = _blob(tissue, 0.0, middle, 0.6, 0.42)
     total = np.zeros_like(tissue.total)
@@ -162,7 +162,7 @@ def solid_lobe(tissue: Tissue, place: np.random.Generator, extent: float) -> Flo
     long = chest.dome(side) - chest.apex
     fissure = chest.apex + long * (0.46 if upper else 0.50)
     slope = 0.05 if upper else -0.16
-    fissure_y = np.asarray(fissure + slope * (np.abs(tissue.x) - 0.35), dtype=np.float32)
+    fissure_y = np.asarray(fissure + slope * (np.abs(tissue.x) - 0.35), dtype=np.float64)
     reach = (0.26 + 0.12 * extent) * long
     if upper:
         lobe = step(fissure_y - tissue.y, 0.012) * step(tissue.y - fissure_y + reach * 1.35, 0.12)
@@ -193,25 +193,25 @@ def focal_patch(tissue: Tissue, place: np.random.Generator, extent: float) -> Fl
         size = place.uniform(0.06, 0.10) * (0.9 + 0.4 * extent)
         spot += _blob(tissue, x + dx, y + dy, 1.2 * size, size)
     fluffy = np.clip(spot * (1 + 0.35 * cloud(tissue.canvas, place, 0.09)), 0, 1.3)
-    return np.asarray(tissue.depth[side] * fluffy * (0.40 + 0.15 * extent), dtype=np.float32)
+    return np.asarray(tissue.depth[side] * fluffy * (0.40 + 0.15 * extent), dtype=np.float64)
 
 
 def reticulation(tissue: Tissue, place: np.random.Generator, extent: float) -> Floats:
     """Fibrosis: a net of lines at the bases and along the wall; a shaggy heart border."""
     canvas, chest = tissue.canvas, tissue.chest
     both = tissue.lungs[RIGHT] + tissue.lungs[LEFT]
-    out = np.asarray(np.abs(tissue.x) - 0.42 * chest.width, dtype=np.float32)
+    out = np.asarray(np.abs(tissue.x) - 0.42 * chest.width, dtype=np.float64)
     wide = step(out, 0.22)
-    low = step(tissue.y - np.float32(0.05 - 0.15 * extent), 0.22)
+    low = step(tissue.y - np.float64(0.05 - 0.15 * extent), 0.22)
     edge = blur(canvas, tissue.heart, 0.05) * (1 - tissue.heart)
     where = np.clip(0.25 * wide + low * (0.35 + 0.65 * wide) + edge, 0, 1) * both
     # The zero lines of two noises cross each other: a net with meshes of about a centimetre.
     net = np.zeros_like(tissue.total)
     for cell in (0.075, 0.05):
-        net = np.maximum(net, np.exp(-((cloud(canvas, place, cell, 1) / np.float32(0.22)) ** 2)))
+        net = np.maximum(net, np.exp(-((cloud(canvas, place, cell, 1) / np.float64(0.22)) ** 2)))
     net = blur(canvas, net, 0.003)
     haze = 0.08 * extent + 0.02
-    return np.asarray(where * ((0.30 + 0.14 * extent) * net + haze), dtype=np.float32)
+    return np.asarray(where * ((0.30 + 0.14 * extent) * net + haze), dtype=np.float64)
 
 
 def gas_pouch(tissue: Tissue, place: np.random.Generator, extent: float) -> Floats:
@@ -223,7 +223,7 @@ def gas_pouch(tissue: Tissue, place: np.random.Generator, extent: float) -> Floa
     middle = outline.mean(0)
     outer = fill(canvas, outline)
     inner = fill(canvas, middle + (outline - middle) * (1 - 0.02 / radius))
-    level = step(tissue.y - np.float32(y + place.uniform(0.0, 0.3) * radius), 0.01)
+    level = step(tissue.y - np.float64(y + place.uniform(0.0, 0.3) * radius), 0.01)
     # Beside the heart the pouch is seen against the lung, so it needs a body of its own.
     pouch = 0.25 * (outer - inner) + inner * (0.34 * level - 0.50 * (1 - level))
     return blur(canvas, pouch + 0.28 * outer * (1 - 0.6 * tissue.heart), 0.007)
@@ -239,8 +239,8 @@ def rind(tissue: Tissue, place: np.random.Generator, extent: float) -> Floats:
     for side in sides:
         chest = tissue.chest
         outer = step(side * tissue.x - 0.55 * chest.width, 0.10)
-        apex = step(np.float32(chest.apex + 0.20) - tissue.y, 0.08) * (1.0 if capped else 0.3)
-        along = np.maximum(outer * step(tissue.y - np.float32(chest.apex + 0.2), 0.15), apex)
+        apex = step(np.float64(chest.apex + 0.20) - tissue.y, 0.08) * (1.0 if capped else 0.3)
+        along = np.maximum(outer * step(tissue.y - np.float64(chest.apex + 0.2), 0.15), apex)
         deep = (0.055 + 0.045 * extent) * lump_size
         layer = step(deep - inside(tissue.canvas, tissue.lungs[side]), 0.014) * tissue.lungs[side]
         total += layer * along * (0.45 + 0.55 * tissue.depth[side])
@@ -261,7 +261,7 @@ def free_air(tissue: Tissue, place: np.random.Generator, extent: float) -> Float
     rim = blur(canvas, fill(canvas, ribbon(edge, 0.011)), 0.003) * field
     free = tissue.depth[side] * empty * 0.16 + tissue.vessels[side] * empty
     denser = (0.06 + 0.30 * extent**2) * blur(canvas, lung, 0.02) * tissue.depth[side]
-    return np.asarray(0.17 * rim - free + denser * (1 - empty), dtype=np.float32)
+    return np.asarray(0.17 * rim - free + denser * (1 - empty), dtype=np.float64)
 
 
 OVERLAYS: dict[str, Overlay] = {

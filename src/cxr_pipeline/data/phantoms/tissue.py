@@ -62,7 +62,7 @@ def draw_tissue(canvas: Canvas, chest: Chest, rng: np.random.Generator) -> Tissu
     depth = {side: _lung_depth(canvas, mask) * behind for side, mask in lungs.items()}
     vessels = {side: _vessels(canvas, chest, side, rng) * lungs[side] for side in (RIGHT, LEFT)}
     air = depth[RIGHT] + depth[LEFT]
-    parenchyma = cloud(canvas, rng, 0.09, octaves=3) * np.float32(0.017)
+    parenchyma = cloud(canvas, rng, 0.09, octaves=3) * np.float64(0.017)
     total = (
         body
         + _abdomen(canvas, chest, x, y, rng) * body_mask
@@ -71,7 +71,7 @@ def draw_tissue(canvas: Canvas, chest: Chest, rng: np.random.Generator) -> Tissu
         + _breasts(canvas, chest)
         + vessels[RIGHT]
         + vessels[LEFT]
-        + air * (parenchyma - np.float32(LUNG_AIR * chest.air))
+        + air * (parenchyma - np.float64(LUNG_AIR * chest.air))
     )
     return Tissue(canvas, chest, x, y, body_mask, lungs, depth, vessels, heart, total)
 
@@ -99,13 +99,13 @@ def _body(canvas: Canvas, chest: Chest) -> tuple[Floats, Floats]:
     size = (canvas.side, canvas.side)
     soft = cv2.resize(path[cut, cut], size, interpolation=cv2.INTER_CUBIC)
     inner = cv2.resize(mask[cut, cut], size, interpolation=cv2.INTER_LINEAR)
-    return np.asarray(soft, np.float32), np.asarray(inner, np.float32)
+    return np.asarray(soft, np.float64), np.asarray(inner, np.float64)
 
 
 def _lung_depth(canvas: Canvas, mask: Floats) -> Floats:
     """Lung crossed by the beam: rises fast from the chest wall, then flat."""
     path = blur(canvas, thickness(inside(canvas, mask), 0.24), 0.01) * mask
-    return (0.22 * blur(canvas, mask, 0.004) + 0.78 * path).astype(np.float32)
+    return (0.22 * blur(canvas, mask, 0.004) + 0.78 * path).astype(np.float64)
 
 
 def _abdomen(
@@ -114,7 +114,7 @@ def _abdomen(
     """Liver, stomach and gut: denser downward; gas in the stomach, now and then in the gut."""
     mask = blur(canvas, fill(canvas, anatomy.abdomen_outline(chest)), 0.005)
     top = min(chest.dome_right, chest.dome_left)
-    dense = mask * np.clip(0.45 + 0.85 * (y - np.float32(top)), 0.45, 0.9)
+    dense = mask * np.clip(0.45 + 0.85 * (y - np.float64(top)), 0.45, 0.9)
     # The belly is round: it thins out towards the flanks, and no edge shows beside the lungs.
     reach = np.clip((chest.width + 0.5 * chest.flare + 0.16 - np.abs(x)) / 0.42, 0, 1)
     dense *= reach * reach * (3 - 2 * reach)
@@ -123,7 +123,7 @@ def _abdomen(
     if chest.bubble > 0:
         cy = chest.dome_left + 0.04 + 0.6 * chest.bubble
         bubble = fill(canvas, ellipse(place, cy, 1.35 * chest.bubble, 0.72 * chest.bubble, 0.12))
-        level = step(np.float32(cy + 0.2 * chest.bubble) - y, 0.012)  # the fluid level, upright
+        level = step(np.float64(cy + 0.2 * chest.bubble) - y, 0.012)  # the fluid level, upright
         gas += 0.6 * bubble * level
     for _ in range(int(rng.integers(0, 5))):
         cx, cy = rng.uniform(-0.1, 0.6), chest.dome_left + rng.uniform(0.28, 0.5)
@@ -131,7 +131,7 @@ def _abdomen(
             cx, cy, rng.uniform(0.03, 0.07), rng.uniform(0.025, 0.04), rng.uniform(-1, 1)
         )
         gas += 0.25 * fill(canvas, loop)
-    return np.asarray(dense - blur(canvas, gas, 0.012) * mask, dtype=np.float32)
+    return np.asarray(dense - blur(canvas, gas, 0.012) * mask, dtype=np.float64)
 
 
 def _mediastinum(canvas: Canvas, chest: Chest, y: Floats) -> tuple[Floats, Floats]:
@@ -153,7 +153,7 @@ def _mediastinum(canvas: Canvas, chest: Chest, y: Floats) -> tuple[Floats, Float
     ]
     airway = fill(canvas, ribbon(pipe, 0.082), *(ribbon(line, 0.05) for line in bronchi))
     # Thin at the neck, full at the heart; below the domes the belly already counts for it.
-    full = np.interp(y, [-1.0, -0.6, -0.3, 0.05], [0.0, 0.45, 0.6, 1.0]).astype(np.float32)
+    full = np.interp(y, [-1.0, -0.6, -0.3, 0.05], [0.0, 0.45, 0.6, 1.0]).astype(np.float64)
     full *= 1 - 0.7 * blur(canvas, fill(canvas, anatomy.abdomen_outline(chest)), 0.02)
     total = full * (
         0.24 * blur(canvas, heart, 0.006)
@@ -161,12 +161,12 @@ def _mediastinum(canvas: Canvas, chest: Chest, y: Floats) -> tuple[Floats, Float
         + 0.14 * blur(canvas, knob, 0.008)
         + 0.12 * blur(canvas, fill(canvas, aorta), 0.01)
     ) - 0.34 * blur(canvas, airway, 0.007)
-    return heart, np.asarray(total, dtype=np.float32)
+    return heart, np.asarray(total, dtype=np.float64)
 
 
 def _breasts(canvas: Canvas, chest: Chest) -> Floats:
     """Breast shadows: soft above, with an edge below."""
-    total = np.zeros((canvas.side, canvas.side), np.float32)
+    total = np.zeros((canvas.side, canvas.side), np.float64)
     if chest.breast <= 0:
         return total
     size = 0.19 + 0.12 * chest.breast
@@ -174,7 +174,7 @@ def _breasts(canvas: Canvas, chest: Chest) -> Floats:
         x, y = side * (0.42 + 0.05 * chest.breast), chest.dome_right - 0.14 + 0.08 * chest.breast
         mask = fill(canvas, ellipse(x, y, size * 1.15, size, side * 0.3))
         total += blur(canvas, thickness(inside(canvas, mask), 0.75 * size), 0.012)
-    return np.asarray(total * (0.13 + 0.20 * chest.breast), dtype=np.float32)
+    return np.asarray(total * (0.13 + 0.20 * chest.breast), dtype=np.float64)
 
 
 def _vessels(canvas: Canvas, chest: Chest, side: int, rng: np.random.Generator) -> Floats:
@@ -195,7 +195,7 @@ def _vessels(canvas: Canvas, chest: Chest, side: int, rng: np.random.Generator) 
             0,
             size,
         )
-    total = np.zeros((canvas.side, canvas.side), np.float32)
+    total = np.zeros((canvas.side, canvas.side), np.float64)
     for level, lines in by_size.items():
         width = (0.034, 0.020, 0.012, 0.008, 0.005)[level]
         weight = (0.13, 0.12, 0.10, 0.08, 0.06)[level]
@@ -212,7 +212,7 @@ def _vessels(canvas: Canvas, chest: Chest, side: int, rng: np.random.Generator) 
     )
     artery = fill(canvas, ribbon(trunk, np.linspace(0.06, 0.03, len(trunk))))
     total += 0.12 * blur(canvas, artery, 0.007)
-    return np.asarray(total * chest.vessels, dtype=np.float32)
+    return np.asarray(total * chest.vessels, dtype=np.float64)
 
 
 def _branch(
