@@ -23,6 +23,7 @@ class Project:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.below = "."
         self.database = f"sqlite:///{folder / 'tracking.db'}"
         shutil.copytree(REPOSITORY / "conf", folder / "conf")
         shutil.rmtree(folder / "conf/local")
@@ -30,17 +31,22 @@ class Project:
         shutil.copy(REPOSITORY / "pyproject.toml", folder)
         (folder / "src").mkdir()
         (folder / "src/cxr_pipeline").symlink_to(REPOSITORY / "src/cxr_pipeline")
+        for arguments in (["init"], ["add", "pyproject.toml"], ["commit", "--message=first"]):
+            identity = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+            command = ["git", "-C", str(folder), *identity, *arguments, "--quiet"]
+            subprocess.run(command, check=True, capture_output=True)
+        (folder / ".git/info/exclude").write_text("*\n")
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "kedro", "run", *arguments]
 
     def environment(self) -> dict[str, str]:
-        return os.environ | {"MLFLOW_TRACKING_URI": self.database, "CXR14_DIR": ""}
+        return os.environ | {"MLFLOW_TRACKING_URI": self.database}
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             self.command(*arguments),
-            cwd=self.folder,
+            cwd=self.folder / self.below,
             env=self.environment(),
             capture_output=True,
             text=True,

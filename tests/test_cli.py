@@ -30,7 +30,8 @@ def test_no_raw_dir(project):
 
 
 def test_the_paper_s_environment_without_its_data_says_how_to_name_it(project):
-    assert "raw_dir" in error_of(project.run("--pipeline=labels", "--env=cxr14"))
+    error = error_of(project.run("--pipeline=labels", "--env=cxr14"))
+    assert "raw_dir is not set: set CXR14_DIR" in error
 
 
 def test_no_csv_in_raw_dir(project, tmp_path):
@@ -59,6 +60,36 @@ def test_an_unknown_parameter_is_refused_before_any_work(project, raw_dir):
     assert "unknown parameter 'gan.epoch': did you mean 'gan.epochs'?" in error
     assert not (project.folder / "data").exists()
     assert not (project.folder / "tracking.db").exists()
+
+
+def test_an_unknown_environment(project):
+    assert "nope" in error_of(project.run("--pipeline=labels", "--env=nope"))
+
+
+def test_a_device_that_is_not_there(project, raw_dir):
+    parameters = f"--params=raw_dir={raw_dir},gan.accelerator=mps"
+    assert "accelerator=mps is not there" in error_of(project.run("--pipeline=gan", parameters))
+
+
+def test_a_report_of_an_empty_project_says_how_to_fill_it(project):
+    result = project.run("--pipelines=reporting")
+    assert result.returncode == 0, result.stderr
+    page = (project.folder / "data/08_reporting/report.html").read_text()
+    assert "kedro run --pipeline=gan" in page
+    assert "3,606,976" in page
+
+
+def test_few_images_in_a_folder_of_any_name_from_a_folder_below_the_project(project, raw_dir):
+    few = raw_dir.rename(raw_dir.parent / "Röntgen bilder")
+    path = few / "Data_Entry_2017_v2020.csv"
+    pd.read_csv(path).head(20).to_csv(path, index=False)
+    project.below = "conf"
+    parameters = f"--params=raw_dir={few},gan.max_steps=1,gan.samples=2"
+    result = project.run("--pipelines=gan", parameters)
+    assert result.returncode == 0, result.stderr
+    assert "a batch holds them all, not gan.batch_size=64" in result.stderr
+    assert "image files in" in result.stderr  # those that no row lists any more
+    assert (project.folder / "data/08_reporting/gan/samples.png").is_file()
 
 
 def test_an_unknown_pipeline(project):

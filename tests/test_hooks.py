@@ -19,6 +19,13 @@ def test_the_command_can_be_typed_again():
     assert run_command({"pipeline_names": None, "runtime_params": None}) == "kedro run"
 
 
+def test_what_the_shell_would_take_apart_is_quoted():
+    spaced = {"runtime_params": {"raw_dir": "/data/My Folder"}, "load_versions": {"images": "a1"}}
+    assert run_command(spaced) == (
+        "kedro run --load-versions=images:a1 '--params=raw_dir=/data/My Folder'"
+    )
+
+
 def test_a_run_s_name_says_pipeline_data_and_what_was_set():
     name = run_name(RUN, "/data/nih1000")
     assert name.startswith("gan epochs=40 seed=1 nih1000 ")

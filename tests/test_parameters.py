@@ -56,7 +56,6 @@ def test_the_base_configuration_is_valid_and_the_paper_s():
         ("preprocessing.size", 8),
         ("preprocessing.max_quarantined", 1.1),
         ("preprocessing.workers", 0),
-        ("raw_dir", None),
     ],
 )
 def test_a_value_out_of_range_or_of_another_type_is_refused_by_name(path, value):
@@ -64,6 +63,12 @@ def test_a_value_out_of_range_or_of_another_type_is_refused_by_name(path, value)
     assert path in message
     if value is not None and not isinstance(value, list):
         assert repr(value) in message
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_no_raw_dir_says_how_to_name_it(value):
+    with pytest.raises(ValueError, match="raw_dir is not set: set CXR14_DIR .* or give --params"):
+        check_parameters(BASE | {"raw_dir": value})
 
 
 def test_an_unknown_parameter_is_refused_with_the_likely_one():

@@ -1,5 +1,6 @@
 """`kedro run`, with errors that a user can act on and signals that end a run properly."""
 
+import logging
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,10 +8,21 @@ from types import FrameType
 from typing import Any
 
 import click
+from kedro.config import MissingConfigException
 from kedro.framework.cli import project
 from kedro.io import DatasetError
 
 from cxr_pipeline import tracking
+
+logger = logging.getLogger(__name__)
+
+USER_ERRORS = (
+    ValueError,  # ours: each names what is wrong and what to do
+    DatasetError,
+    MissingConfigException,
+    OSError,  # no space, no permission
+    tracking.TrackingError,
+)
 
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
@@ -28,13 +40,18 @@ def cli() -> None:
 @cli.command(name="run", params=project.run.params, help=project.run.help)
 def run(**arguments: Any) -> None:
     """Run a pipeline as Kedro does; what a user got wrong becomes one line."""
+    if arguments["runner"] == "ParallelRunner":
+        raise click.ClickException(
+            "ParallelRunner would scatter a run over several MLflow runs: leave --runner out"
+        )
     if arguments["pipeline"] and not arguments["pipelines"]:
         # Kedro warns of the older spelling; both are ours.
         arguments |= {"pipelines": [arguments["pipeline"]], "pipeline": None}
     with ending_runs_on_signals():
         try:
             project.run.callback(**arguments)  # type: ignore[misc]
-        except (ValueError, DatasetError) as error:
+        except USER_ERRORS as error:
+            logger.debug("the error in full", exc_info=True)
             raise click.ClickException(root_message(error)) from error
 
 

@@ -1,6 +1,7 @@
 """What happens around a Kedro run: parameters checked first, the MLflow run named and tagged."""
 
 import logging
+import shlex
 import subprocess
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +19,17 @@ from cxr_pipeline.data.store import ImageStore
 from cxr_pipeline.parameters import check_parameters
 
 logger = logging.getLogger(__name__)
+
+# Kedro's record of a run -> the option that was typed.
+COMMAND_OPTIONS = {
+    "tags": "tags",
+    "node_names": "nodes",
+    "from_nodes": "from-nodes",
+    "to_nodes": "to-nodes",
+    "from_inputs": "from-inputs",
+    "to_outputs": "to-outputs",
+    "namespaces": "namespaces",
+}
 
 
 class ProjectHooks:
@@ -37,7 +49,6 @@ class ProjectHooks:
             {
                 "command": command,
                 "git_commit": git_commit(Path(run_params["project_path"])),
-                "raw_dir": Path(self.raw_dir).name,
             },
         )
 
@@ -59,6 +70,7 @@ class ProjectHooks:
             if isinstance(value, ImageStore):
                 tracking.tag_run(
                     {
+                        "data": value.manifest["data"],
                         "image_store": value.version,
                         "image_store_digest": value.digest,
                         "images_kept": str(value.manifest["kept"]),
@@ -79,19 +91,21 @@ class ProjectHooks:
 
 def run_command(run_params: dict[str, Any]) -> str:
     """Rebuild the command line of a run, its environment and parameters included."""
-    parts = ["kedro run"]
+    parts = ["kedro", "run"]
     if run_params.get("pipeline_names"):
         parts.append(f"--pipelines={','.join(run_params['pipeline_names'])}")
     if run_params.get("env"):
         parts.append(f"--env={run_params['env']}")
-    for option in ("tags", "node_names", "from_nodes", "to_nodes", "from_inputs", "to_outputs"):
+    for option, name in COMMAND_OPTIONS.items():
         if run_params.get(option):
-            name = option.removesuffix("_names").replace("_", "-")
             parts.append(f"--{name}={','.join(run_params[option])}")
+    versions = run_params.get("load_versions") or {}
+    if versions:
+        parts.append("--load-versions=" + ",".join(f"{k}:{v}" for k, v in versions.items()))
     parameters = _flat(run_params.get("runtime_params") or {})
     if parameters:
         parts.append("--params=" + ",".join(f"{key}={value}" for key, value in parameters.items()))
-    return " ".join(parts)
+    return shlex.join(parts)
 
 
 def run_name(run_params: dict[str, Any], raw_dir: str) -> str:

@@ -124,8 +124,12 @@ def check_parameters(raw: dict[str, Any]) -> Parameters:
 
     Raises:
         ValueError: If any is unknown, missing, of another type or out of range: a single line that
-            names each one, its value and the remedy.
+            names each one, its value and what it should be.
     """
+    if not raw.get("raw_dir"):
+        raise ValueError(
+            "raw_dir is not set: set CXR14_DIR (--env=cxr14) or give --params=raw_dir=DIR"
+        )
     try:
         return Parameters.model_validate(raw)
     except ValidationError as error:

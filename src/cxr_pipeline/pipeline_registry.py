@@ -8,12 +8,12 @@ from cxr_pipeline.pipelines import labels, preprocessing, reporting, sample_data
 def register_pipelines() -> dict[str, Pipeline]:
     """Name each pipeline; a model's pipeline is the whole chain that leads to it."""
     data = labels.create_pipeline() + preprocessing.create_pipeline()
-    gan = training.create_pipeline("gan")
+    gan = data + training.create_pipeline("gan") + reporting.create_pipeline(trained=("gan",))
     return {
         "sample_data": sample_data.create_pipeline(),
         "labels": labels.create_pipeline(),
         "preprocessing": data,
-        "gan": data + gan + reporting.create_pipeline(trained=("gan",)),
+        "gan": gan,
         "reporting": reporting.create_pipeline(),
-        "__default__": data + gan + reporting.create_pipeline(trained=("gan",)),
+        "__default__": gan,
     }

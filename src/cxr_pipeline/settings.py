@@ -19,6 +19,7 @@ CONFIG_LOADER_ARGS = {
     "merge_strategy": {"parameters": "soft", "mlflow": "soft"},
     "custom_resolvers": {
         "environment": oc.env,
+        "project": lambda path: str(PROJECT / path),
         "tracking_uri": lambda: tracking.tracking_uri(PROJECT),
         "artifact_location": lambda: tracking.artifact_location(PROJECT),
     },

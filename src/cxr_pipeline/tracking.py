@@ -3,13 +3,21 @@
 Without an active run (tracking disabled, plain Python) every function here does nothing.
 """
 
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import mlflow
 import numpy as np
 import numpy.typing as npt
+from mlflow.exceptions import MlflowException
+
+logger = logging.getLogger(__name__)
+
+TrackingError = MlflowException
+"""What MLflow raises, such as when its server cannot be reached."""
 
 
 def tracking_uri(project: Path) -> str:
@@ -25,13 +33,15 @@ def artifact_location(project: Path) -> str | None:
 def log_metrics(step: int, metrics: Mapping[str, float]) -> None:
     """Record metrics of a training step, without waiting for the server."""
     if mlflow.active_run():
-        mlflow.log_metrics(dict(metrics), step=step, synchronous=False)
+        with _warning_instead_of_failing(f"the metrics of step {step}"):
+            mlflow.log_metrics(dict(metrics), step=step, synchronous=False)
 
 
 def log_picture(key: str, step: int, picture: npt.NDArray[np.uint8]) -> None:
     """Record a (H, W) uint8 picture of a training step; MLflow shows its steps on a slider."""
     if mlflow.active_run():
-        mlflow.log_image(np.repeat(picture[:, :, None], 3, axis=2), key=key, step=step)
+        with _warning_instead_of_failing(f"the samples of step {step}"):
+            mlflow.log_image(np.repeat(picture[:, :, None], 3, axis=2), key=key, step=step)
 
 
 def describe_run(name: str, tags: Mapping[str, str]) -> None:
@@ -50,3 +60,13 @@ def finish_run_as_killed() -> None:
     """End the active run, and those it is nested in, as KILLED."""
     while mlflow.active_run():
         mlflow.end_run("KILLED")
+
+
+@contextmanager
+def _warning_instead_of_failing(what: str) -> Iterator[None]:
+    """Keep a server's trouble from ending a training run; its files hold everything anyway."""
+    try:
+        yield
+    except (TrackingError, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        logger.warning("MLflow did not take %s (%s); training goes on", what, reason)

@@ -21,7 +21,12 @@ def learn(modules, optimizers, steps):
 
 
 def write(folder, modules, optimizers, step=3, **changes):
-    arguments = {"identity": {"model": "x"}, "history": [(1, "loss", 0.5)], "finished": False}
+    arguments = {
+        "identity": {"model": "x"},
+        "history": [(1, "loss", 0.5)],
+        "finished": False,
+        "seconds": 1.5,
+    }
     write_checkpoint(
         folder, step=step, modules=modules, optimizers=optimizers, **arguments | changes
     )
@@ -47,6 +52,7 @@ def test_the_record_comes_back_as_it_was_written(tmp_path):
     found = find_checkpoint(tmp_path)
     assert (found.step, found.identity, found.finished) == (3, {"model": "x"}, True)
     assert found.history == [(1, "loss", 0.5)]
+    assert found.seconds == 1.5
 
 
 def test_only_the_newest_is_kept_and_nothing_else_lies_about(tmp_path):

@@ -70,6 +70,7 @@ def test_samples_are_drawn_at_the_set_steps_from_the_same_noise(run, settings):
     watchers = Watchers(lambda *_: None, seen.__setitem__)
     run(settings(steps=3, sample_at=(0, 2, -1)), watchers=watchers)
     assert list(seen) == [0, 2, 3]
+    assert settings(steps=3, sample_at=(0, 2, 400, -1)).sample_steps() == {0, 2, 3}
     assert all(drawn.shape == (2, 128, 128) and drawn.dtype == np.uint8 for drawn in seen.values())
     assert not np.array_equal(seen[0], seen[3])
     again = {}
@@ -119,10 +120,29 @@ def test_resuming_without_a_checkpoint_is_refused(run, settings):
         run(settings(resume=True))
 
 
-def test_resuming_past_the_end_is_refused(run, settings):
-    run(settings(steps=3))
+def test_resuming_past_the_end_is_refused_and_by_itself_starts_anew(run, settings, caplog):
+    plan = settings(steps=6, log_every=1, checkpoint_every=3)
+    with pytest.raises(StopTraining):
+        run(plan, watchers=stop_at(4))
     with pytest.raises(ValueError, match="of step 3, past the 2 asked for"):
         run(settings(steps=2, resume=True))
+    assert len(losses(run(settings(steps=2)))) == 2 * 2
+    assert "past the 2 asked for: starting anew" in caplog.text
+
+
+def test_another_run_s_unfinished_checkpoint_is_said_and_passed_over(run, settings, caplog):
+    with pytest.raises(StopTraining):
+        run(settings(steps=4, log_every=1, checkpoint_every=1), watchers=stop_at(3))
+    other = run(settings(steps=1), identity=IDENTITY | {"image_store": "xyz"})
+    assert [row[0] for row in losses(other)] == [1, 1]
+    assert "image_store was 'abc', is 'xyz'" in caplog.text
+
+
+def test_a_resumed_run_counts_the_seconds_of_all_its_parts(run, settings):
+    first = run(settings(steps=2))
+    both = run(settings(steps=4, resume=True))
+    assert both.seconds > first.seconds
+    assert both.images_per_second == pytest.approx(4 * 4 / both.seconds)
 
 
 def test_a_loss_that_is_no_number_stops_before_the_weights_change(
@@ -151,6 +171,27 @@ def test_a_loss_that_is_no_number_stops_before_the_weights_change(
     kept = find_checkpoint(checkpoints)
     assert kept is not None
     assert kept.step == 2
+
+
+def test_a_gradient_that_is_no_number_stops_before_the_weights_change(
+    build_task, images, settings, checkpoints, watchers
+):
+    tasks = []
+
+    def build():
+        task = build_task()
+        # The loss stays finite; what flows back from it does not.
+        task.modules["generator"].layers[0].weight.register_hook(lambda grad: grad * torch.nan)
+        task.before = task.modules["generator"].layers[0].weight.detach().clone()
+        task.original = task.modules["generator"]
+        tasks.append(task)
+        return task
+
+    with pytest.raises(ValueError, match=r"step 1: the generator's gradient is nan"):
+        train(
+            build, images, settings(), checkpoints=checkpoints, identity=IDENTITY, watchers=watchers
+        )
+    assert torch.equal(tasks[0].original.layers[0].weight, tasks[0].before)
 
 
 def test_planned_steps_counts_whole_epochs_unless_steps_are_given():

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,8 @@ class StorePlan:
     """image, patient, age, sex, view, findings, split: the store's index before it is built."""
     sources: dict[str, Path]
     """Image name to file; a listed image that is not here will be quarantined as missing."""
+    name: str
+    """What the data set is called; the store is the same under any name."""
     size: int
     equalise: bool
     shard_size: int
@@ -106,6 +109,7 @@ def plan_store(
     return StorePlan(
         table=table,
         sources=sources,
+        name=Path(raw_dir).resolve().name,
         size=size,
         equalise=equalise,
         shard_size=shard_size,
@@ -126,8 +130,8 @@ def build_store(plan: StorePlan, root: Path) -> ImageStore:
     """
     version = plan.version()
     folder = root / version
-    if (folder / MANIFEST).is_file():
-        store = open_store(folder)
+    store = open_store(folder) if (folder / MANIFEST).is_file() else None
+    if store and not _may_be_mended(store.quarantine()["reason"]):
         # Kedro loads the version used last when none is named (see `ImageStoreDataset`).
         os.utime(folder / MANIFEST)
         logger.info("Image store %s is up to date: %d images, reused", version, len(store))
@@ -153,7 +157,8 @@ def _build_shard(plan: StorePlan, folder: Path, start: int) -> dict[str, Any]:
     record_path = path.with_suffix(".json")
     if record_path.is_file() and path.is_file():
         record: dict[str, Any] = json.loads(record_path.read_text())
-        if file_digest(path) == record["sha256"]:
+        reasons = [reason for _, reason in record["quarantine"]]
+        if file_digest(path) == record["sha256"] and not _may_be_mended(reasons):
             return record
 
     kept: list[str] = []
@@ -181,6 +186,11 @@ def _build_shard(plan: StorePlan, folder: Path, start: int) -> dict[str, Any]:
     }
     write_json(record_path, record)
     return record
+
+
+def _may_be_mended(reasons: Iterable[str]) -> bool:
+    """Tell whether a file could be read another time though its name, size and time stay."""
+    return any(reason.startswith(transforms.UNREADABLE) for reason in reasons)
 
 
 def _result(job: Any, done: int, plan: StorePlan, started: float) -> dict[str, Any]:
@@ -219,6 +229,7 @@ def _finish(
     shards = [{key: record[key] for key in ("file", "bytes", "sha256")} for record in records]
     manifest = {
         "version": version,
+        "data": plan.name,
         "digest": json_digest([[s["sha256"] for s in shards], index.to_csv(index=False)]),
         "parameters": plan.parameters,
         "code_version": __version__,

@@ -134,6 +134,7 @@ def read_labels(raw_dir: str | Path) -> pd.DataFrame:
             a finding is unknown.
     """
     path = find_label_file(raw_dir)
+    logger.info("Labels from '%s'", path)
     try:
         # index_col: else pandas takes the first column for row names where only the rows, not the
         # header, end in a comma.

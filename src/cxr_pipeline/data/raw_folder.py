@@ -42,13 +42,17 @@ def write_raw_folder(content: RawFolder, folder: Path) -> None:
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
     for name, data in content.images:
-        old = images / name
-        if old.is_file() and old.read_bytes() == data:
-            shutil.copy2(old, fresh / name)
+        same = images / name
+        if same.is_file() and same.read_bytes() == data:
+            shutil.copy2(same, fresh / name)
         else:
             (fresh / name).write_bytes(data)
-    shutil.rmtree(images, ignore_errors=True)
+    old = folder / ".images.old"
+    shutil.rmtree(old, ignore_errors=True)
+    if images.exists():
+        images.replace(old)
     fresh.replace(images)
     write_bytes(folder / content.label_file, content.table.to_csv(index=False).encode())
     if content.provenance:
         write_json(folder / PROVENANCE, content.provenance)
+    shutil.rmtree(old, ignore_errors=True)

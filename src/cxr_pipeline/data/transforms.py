@@ -14,6 +14,9 @@ cv2.setNumThreads(1)
 # What OpenCV has to say of a broken file reaches the user as a quarantine reason.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
+UNREADABLE = "unreadable file"
+"""How the reason begins where the disk, not the image, is at fault."""
+
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_END = b"IEND\xaeB`\x82"
 JPEG_SIGNATURE = b"\xff\xd8"
@@ -38,7 +41,7 @@ def decode(path: Path) -> npt.NDArray[np.uint8]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise ValueError(f"unreadable file ({error.strerror})") from error
+        raise ValueError(f"{UNREADABLE} ({error.strerror})") from error
     if not data:
         raise ValueError("empty file")
     # Looked at before decoding, since libraries differ in what they make of half an image.

@@ -9,9 +9,9 @@ from kedro.io import AbstractVersionedDataset, Version
 from kedro.io.core import VersionNotFoundError
 
 from cxr_pipeline.data.build import StorePlan, build_store
+from cxr_pipeline.data.sheets import image_sheet
 from cxr_pipeline.data.store import MANIFEST, ImageStore, open_store
 from cxr_pipeline.datasets.picture import ImagePreview, as_preview
-from cxr_pipeline.evaluation.sheets import image_sheet
 
 PREVIEW_IMAGES = 24
 

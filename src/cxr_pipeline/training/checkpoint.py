@@ -35,6 +35,8 @@ class Checkpoint:
     identity: dict[str, Any]
     """What was trained on what; a run only goes on from a checkpoint of its own identity."""
     history: list[HistoryRow]
+    seconds: float
+    """Time spent in training steps so far."""
     finished: bool
     """Whether training had reached its planned end."""
     tensors: Path
@@ -46,6 +48,7 @@ def write_checkpoint(
     step: int,
     identity: dict[str, Any],
     history: list[HistoryRow],
+    seconds: float,
     finished: bool,
     modules: dict[str, nn.Module],
     optimizers: dict[str, Optimizer],
@@ -65,6 +68,7 @@ def write_checkpoint(
         "step": step,
         "identity": identity,
         "history": history,
+        "seconds": seconds,
         "finished": finished,
         "tensors": tensors.name,
         "sha256": file_digest(tensors),
@@ -96,8 +100,16 @@ def find_checkpoint(folder: Path) -> Checkpoint | None:
         raise ValueError(f"checkpoint '{path}' is damaged ({error}): {remedy}") from error
     if not intact:
         raise ValueError(f"checkpoint '{tensors}' is damaged (wrong SHA-256): {remedy}")
-    history = [(int(step), str(metric), float(value)) for step, metric, value in record["history"]]
-    return Checkpoint(record["step"], record["identity"], history, record["finished"], tensors)
+    return Checkpoint(
+        step=record["step"],
+        identity=record["identity"],
+        history=[
+            (int(step), str(metric), float(value)) for step, metric, value in record["history"]
+        ],
+        seconds=record["seconds"],
+        finished=record["finished"],
+        tensors=tensors,
+    )
 
 
 def restore(

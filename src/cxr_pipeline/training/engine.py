@@ -12,12 +12,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from lightning.fabric import Fabric
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
 from cxr_pipeline.data.batches import batch_positions, steps_per_epoch, to_pixels
 from cxr_pipeline.randomness import derive_seed, random_generator
-from cxr_pipeline.training.checkpoint import HistoryRow, find_checkpoint, restore, write_checkpoint
+from cxr_pipeline.training.checkpoint import (
+    Checkpoint,
+    HistoryRow,
+    find_checkpoint,
+    restore,
+    write_checkpoint,
+)
 from cxr_pipeline.training.precision import Accelerator, Precision, choose_precision
 from cxr_pipeline.training.progress import progress
 from cxr_pipeline.training.task import Task
@@ -51,7 +56,8 @@ class Settings:
 
     def sample_steps(self) -> set[int]:
         """Resolve `sample_at`: the steps after which samples are drawn."""
-        return {self.steps if step == -1 else step for step in self.sample_at}
+        steps = {self.steps if step == -1 else step for step in self.sample_at}
+        return {step for step in steps if step <= self.steps}
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,7 @@ class Outcome:
     """Every network's state on the CPU, as `network.key`."""
     history: list[HistoryRow]
     seconds: float
-    """Time spent training in this run, without sampling and checkpoints."""
+    """Time spent in training steps, interruptions, samples and checkpoints left out."""
     images_per_second: float
     precision: str
     device: str
@@ -103,8 +109,9 @@ def train(
         watchers: Whom to tell.
 
     Raises:
-        ValueError: If a loss is not finite (named with its step; the last checkpoint stays), or the
-            checkpoint to resume from is damaged or of another identity.
+        ValueError: If a loss or gradient is not finite (named with its step; the last checkpoint
+            stays), the device is not there, or the checkpoint to resume from is damaged or of
+            another identity.
     """
     precision = choose_precision(settings.precision, settings.accelerator)
     fabric = Fabric(accelerator=settings.accelerator, devices=1, precision=precision)
@@ -116,14 +123,20 @@ def train(
     for module in modules.values():
         # The layout that convolution kernels are fastest in.
         module.to(memory_format=torch.channels_last)
-    start, history = _resume(settings, checkpoints, identity, modules, optimizers)
     for name, module in modules.items():
         task.modules[name], task.optimizers[name] = fabric.setup(module, optimizers[name])
+    identity = {**identity, "precision": precision}
+    found = _checkpoint_to_resume(settings, checkpoints, identity)
+    start, history, watch = 0, [], _Stopwatch()
+    if found:
+        # Only now: a restored optimiser's state goes to the device that its weights are on.
+        restore(found, modules, optimizers)
+        start, history, watch.seconds = found.step, found.history, found.seconds
+        logger.info("Resumed at step %d of %d from '%s'", start, settings.steps, checkpoints)
 
     pixels = torch.from_numpy(images)[:, None].to(fabric.device)  # (N, 1, H, W) uint8
     sample_at = settings.sample_steps()
     recorder = _Recorder(history)
-    watch = _Stopwatch()
 
     def draw_samples(step: int) -> None:
         noise = random_generator(settings.seed, "progress")
@@ -158,6 +171,7 @@ def train(
                     step=done,
                     identity=identity,
                     history=history,
+                    seconds=watch.seconds,
                     finished=last,
                     modules=modules,
                     optimizers=optimizers,
@@ -170,60 +184,61 @@ def train(
         },
         history=history,
         seconds=watch.seconds,
-        images_per_second=(settings.steps - start) * settings.batch_size / max(watch.seconds, 1e-9),
+        images_per_second=settings.steps * settings.batch_size / watch.seconds,
         precision=precision,
         device=str(fabric.device),
     )
 
 
-def _resume(
-    settings: Settings,
-    folder: Path,
-    identity: dict[str, Any],
-    modules: dict[str, nn.Module],
-    optimizers: dict[str, Optimizer],
-) -> tuple[int, list[HistoryRow]]:
-    """Restore the checkpoint if there is one to go on from: its step and history, else 0 and []."""
+def _checkpoint_to_resume(
+    settings: Settings, folder: Path, identity: dict[str, Any]
+) -> Checkpoint | None:
+    """Find the checkpoint to go on from; `None` is to start anew."""
     found = None if settings.resume is False else find_checkpoint(folder)
     if found is None:
         if settings.resume is True:
             raise ValueError(f"resume=true, but '{folder}' holds no checkpoint: set resume=false")
-        return 0, []
+        return None
+    obstacle = _obstacle(found, settings, identity)
+    if obstacle and settings.resume is True:
+        raise ValueError(f"the checkpoint in '{folder}' {obstacle}: set resume=false")
     if settings.resume == "auto" and found.finished:
-        return 0, []
-    different = [key for key in identity if found.identity.get(key) != identity[key]]
+        return None
+    if obstacle:
+        logger.warning("The unfinished run in '%s' %s: starting anew", folder, obstacle)
+        return None
+    return found
+
+
+def _obstacle(found: Checkpoint, settings: Settings, identity: dict[str, Any]) -> str | None:
+    """Say why a run cannot go on from a checkpoint, if so."""
     if found.identity != identity:
+        keys = sorted(found.identity.keys() | identity.keys())
         changes = ", ".join(
-            f"{key} was {found.identity.get(key)!r}, is {identity[key]!r}" for key in different
+            f"{key} was {found.identity.get(key)!r}, is {identity.get(key)!r}"
+            for key in keys
+            if found.identity.get(key) != identity.get(key)
         )
-        if settings.resume is True:
-            raise ValueError(
-                f"the checkpoint in '{folder}' is of another run ({changes}): set resume=false"
-            )
-        logger.warning(
-            "Unfinished run in '%s' is of another kind (%s): starts anew", folder, changes
-        )
-        return 0, []
+        return f"is of another run ({changes})"
     if found.step > settings.steps:
-        raise ValueError(
-            f"the checkpoint in '{folder}' is of step {found.step}, past the {settings.steps} "
-            "asked for: ask for more steps or set resume=false"
-        )
-    restore(found, modules, optimizers)
-    logger.info("Resumed at step %d of %d from '%s'", found.step, settings.steps, folder)
-    return found.step, found.history
+        return f"is of step {found.step}, past the {settings.steps} asked for"
+    return None
 
 
 def update_network(fabric: Fabric, task: Task, step: int, name: str, loss: Tensor) -> None:
-    """Take one optimiser step, unless the loss is not a number to learn from."""
+    """Take one optimiser step, unless loss or gradient is not a number to learn from."""
+    remedy = "stopped before its weights changed; lower the learning rate or use precision=32-true"
     if not torch.isfinite(loss):
-        raise ValueError(
-            f"step {step}: the {name}'s loss is {loss.item()}: stopped before its weights changed; "
-            "lower the learning rate or set precision to 32-true"
-        )
+        raise ValueError(f"step {step}: the {name}'s loss is {loss.item()}: {remedy}")
     optimizer = task.optimizers[name]
     optimizer.zero_grad(set_to_none=True)
     fabric.backward(loss)
+    # With 16-bit floats the loss is scaled, and the scaler itself passes over infinite gradients.
+    if getattr(fabric.strategy.precision, "scaler", None) is None:
+        gradients = [p.grad for p in task.modules[name].parameters() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        if not torch.isfinite(norm):
+            raise ValueError(f"step {step}: the {name}'s gradient is {norm.item()}: {remedy}")
     optimizer.step()
 
 

@@ -14,11 +14,24 @@ def choose_precision(precision: Precision, accelerator: Accelerator) -> FixedPre
 
     bf16 on GPUs from Ampere on and on CPUs with bf16 instructions, fp16 with loss scaling on older
     GPUs (such as the paper's T4), fp32 elsewhere.
+
+    Raises:
+        ValueError: If the accelerator is not there, or cannot compute in the precision asked for.
     """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(accelerator, True):
+        raise ValueError(f"accelerator={accelerator} is not there: set it to auto or cpu")
+    if accelerator == "auto":
+        accelerator = next((name for name in ("cuda", "mps") if there[name]), "cpu")
+    if precision == "16-mixed" and accelerator != "cuda":
+        raise ValueError(f"precision=16-mixed needs a CUDA GPU, not {accelerator}: set it to auto")
     if precision != "auto":
         return precision
-    if accelerator in ("auto", "cuda") and torch.cuda.is_available():
+    if accelerator == "cuda":
         return "bf16-mixed" if torch.cuda.get_device_capability() >= (8, 0) else "16-mixed"
-    if accelerator in ("auto", "cpu") and torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        return "bf16-mixed"
-    return "32-true"
+    native = (
+        accelerator == "cpu"
+        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    )
+    return "bf16-mixed" if native else "32-true"

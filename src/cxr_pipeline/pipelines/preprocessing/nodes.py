@@ -5,8 +5,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from cxr_pipeline.data.build import StorePlan, plan_store
+from cxr_pipeline.data.sheets import image_sheet
 from cxr_pipeline.data.store import ImageStore
-from cxr_pipeline.evaluation.sheets import image_sheet
 from cxr_pipeline.parameters import PreprocessingParameters
 
 SHEET_IMAGES = 64

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxr_pipeline.evaluation.sheets import GAP, image_sheet
+from cxr_pipeline.data.sheets import GAP, image_sheet
 
 
 @settings(deadline=None, derandomize=True)
