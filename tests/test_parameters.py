@@ -67,7 +67,7 @@ def test_a_value_out_of_range_or_of_another_type_is_refused_by_name(path, value)
 
 @pytest.mark.parametrize("value", [None, ""])
 def test_no_raw_dir_says_how_to_name_it(value):
-    with pytest.raises(ValueError, match="raw_dir is not set: set CXR14_DIR .* or give --params"):
+    with pytest.raises(ValueError, match=r"raw_dir is not set: set CXR14_DIR .* or give --params"):
         check_parameters(BASE | {"raw_dir": value})
 
 

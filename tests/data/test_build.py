@@ -449,3 +449,21 @@ def test_a_thousand_real_images_are_all_kept_and_their_labels_with_them(nih1000,
         original = io.BytesIO((nih1000 / "images" / image).read_bytes())
         red = np.asarray(Image.open(original).convert("RGB"))[..., 0]
         assert np.array_equal(pixels, red)
+
+
+def test_a_file_that_the_disk_could_not_read_is_tried_again(raw, root, plan, monkeypatch):
+    read_bytes = Path.read_bytes
+
+    def fail_once(path):
+        if path.name == "00000000_000.png":
+            raise OSError(5, "Input/output error")
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", fail_once)
+    broken = build_store(plan(raw), root)
+    assert broken.quarantine()["reason"].tolist() == ["unreadable file (Input/output error)"]
+    monkeypatch.undo()
+    mended = build_store(plan(raw), root)
+    assert len(mended) == len(broken) + 1
+    assert mended.version == broken.version
+    assert mended.digest != broken.digest
