@@ -28,12 +28,13 @@ class Project:
         shutil.copytree(REPOSITORY / "conf", folder / "conf")
         shutil.rmtree(folder / "conf/local")
         (folder / "conf/local").mkdir()
-        shutil.copy(REPOSITORY / "pyproject.toml", folder)
+        for name in ("pyproject.toml", ".telemetry"):
+            shutil.copy(REPOSITORY / name, folder)
         (folder / "src").mkdir()
         (folder / "src/cxr_pipeline").symlink_to(REPOSITORY / "src/cxr_pipeline")
         for arguments in (["init"], ["add", "pyproject.toml"], ["commit", "--message=first"]):
             identity = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
-            command = ["git", "-C", str(folder), *identity, *arguments, "--quiet"]
+            command = ["git", "-C", str(folder), *identity, *arguments]
             subprocess.run(command, check=True, capture_output=True)
         (folder / ".git/info/exclude").write_text("*\n")
 

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from cxr_pipeline import startup
+
 
 def test_commands_find_one_another_without_an_activated_environment():
     kedro = Path(sys.executable).parent / "kedro"
@@ -21,3 +23,11 @@ def test_commands_find_one_another_without_an_activated_environment():
     )
     assert result.stdout.strip() == shutil.which("mlflow", path=str(kedro.parent))
     assert result.stderr == ""
+
+
+def test_nothing_is_told_to_the_makers_of_kedro_and_mlflow(monkeypatch):
+    for name in ("DO_NOT_TRACK", "PATH"):
+        monkeypatch.setenv(name, "")  # so that both are put back afterwards
+    monkeypatch.delenv("DO_NOT_TRACK")
+    startup.prepare()
+    assert os.environ["DO_NOT_TRACK"] == "true"

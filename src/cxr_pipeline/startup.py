@@ -15,6 +15,8 @@ NOTICES = (
 
 def prepare() -> None:
     """Let commands find one another, and keep libraries' notices to themselves."""
+    # Kedro and MLflow tell their makers how they are used, unless asked not to.
+    os.environ.setdefault("DO_NOT_TRACK", "true")
     # `kedro mlflow ui` starts `mlflow` by name, which lies beside the `kedro` that was called.
     os.environ["PATH"] = os.pathsep.join(
         [str(Path(sys.executable).parent), os.environ.get("PATH", "")]

@@ -84,6 +84,7 @@ def folders(tmp_path):
     config = {
         "steps": 12_345,
         "training_images": 44_625,
+        "data": "cxr14",
         "seconds": 3600.4,
         "images_per_second": 219.5,
         "environment": {"device": "A quick <GPU>", "precision": "bf16-mixed"},
@@ -140,7 +141,8 @@ def test_tables_hold_the_numbers_with_commas_and_blanks_where_none_is(folders):
 
 def test_the_training_is_told_in_figures(folders):
     text = " ".join(Page(render_report(*folders)).text.split())
-    assert "12,345 steps on 44,625 images in 3,600 s: 220 images/s on A quick <GPU>" in text
+    assert "12,345 steps on 44,625 images of cxr14 in 3,600 s: 220 images/s" in text
+    assert "on A quick <GPU>" in text
     assert "bf16-mixed" in text
     assert "Image store 0123456789abcdef" in text
     assert "kedro run --pipeline=gan" not in text

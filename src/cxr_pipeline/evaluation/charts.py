@@ -35,6 +35,9 @@ def class_count_chart(counts: pd.DataFrame) -> Figure:
 def loss_chart(history: pd.DataFrame) -> Figure:
     """Draw each loss over the training steps, with a running mean above the raw curve.
 
+    The highest values, mostly of the first steps, may run off the top: those after them are what
+    one looks for.
+
     Args:
         history: `step`, `metric`, `value`; metrics named `loss/...` are drawn.
     """
@@ -51,7 +54,7 @@ def loss_chart(history: pd.DataFrame) -> Figure:
         axes.plot(values.rolling(window, min_periods=1).mean(), color=colour, label=name)
     axes.set_xlabel("step")
     axes.set_ylabel("loss")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.2 * float(losses["value"].quantile(0.99)) or 1)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
     return figure
