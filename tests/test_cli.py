@@ -174,6 +174,7 @@ def test_a_signal_ends_the_run_as_killed_with_its_exit_code(project, number, cod
     (experiment,) = client.search_experiments(filter_string="name = 'cxr_pipeline'")
     (run,) = client.search_runs([experiment.experiment_id])
     assert run.info.status == "KILLED"
+    assert "image_store_digest" in run.data.tags
 
 
 def test_a_failed_run_says_so_in_mlflow(project, raw_dir):

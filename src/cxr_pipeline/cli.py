@@ -45,7 +45,7 @@ def run(**arguments: Any) -> None:
             "ParallelRunner would scatter a run over several MLflow runs: leave --runner out"
         )
     if arguments["pipeline"] and not arguments["pipelines"]:
-        # Kedro warns of the older spelling; both are ours.
+        # The README's spelling, of which Kedro warns that a later release will drop it.
         arguments |= {"pipelines": [arguments["pipeline"]], "pipeline": None}
     with ending_runs_on_signals():
         try:

@@ -43,13 +43,10 @@ class ProjectHooks:
     @hook_impl(trylast=True)
     def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
         """Give the MLflow run a name and tags that tell it from the others."""
-        command = run_command(run_params)
+        commit = git_commit(Path(run_params["project_path"]))
         tracking.describe_run(
             run_name(run_params, self.raw_dir),
-            {
-                "command": command,
-                "git_commit": git_commit(Path(run_params["project_path"])),
-            },
+            {"command": run_command(run_params), "git_commit": commit},
         )
 
     @hook_impl(tryfirst=True)
@@ -64,19 +61,18 @@ class ProjectHooks:
                 inputs[name] = value.model_dump(mode="json")
 
     @hook_impl
-    def after_node_run(self, inputs: dict[str, Any]) -> None:
-        """Tag the run with the data it used."""
-        for value in inputs.values():
-            if isinstance(value, ImageStore):
-                tracking.tag_run(
-                    {
-                        "data": value.manifest["data"],
-                        "image_store": value.version,
-                        "image_store_digest": value.digest,
-                        "images_kept": str(value.manifest["kept"]),
-                        "images_quarantined": str(value.manifest["quarantined"]),
-                    }
-                )
+    def after_dataset_loaded(self, data: Any) -> None:
+        """Tag the run with the images it is about to use, so that a killed run has the tags too."""
+        if isinstance(data, ImageStore):
+            tracking.tag_run(
+                {
+                    "data": data.manifest["data"],
+                    "image_store": data.version,
+                    "image_store_digest": data.digest,
+                    "images_kept": str(data.manifest["kept"]),
+                    "images_quarantined": str(data.manifest["quarantined"]),
+                }
+            )
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
