@@ -1,5 +1,6 @@
 """What has to be so before Kedro loads its plugins (entry point `kedro.init`)."""
 
+import importlib
 import logging
 import os
 import sys
@@ -25,7 +26,7 @@ def prepare() -> None:
         warnings.filterwarnings("ignore", message=notice)
     with warnings.catch_warnings(record=True):
         # Warns of a class of its own, past every filter; Kedro would import it next anyway.
-        import kedro_mlflow.framework.cli.cli  # noqa: F401
+        importlib.import_module("kedro_mlflow.framework.cli.cli")
     # It sets its own level as it is imported.
     logging.getLogger("kedro_mlflow").setLevel(logging.WARNING)
     # Says at the first run that it makes its tables.

@@ -11,7 +11,6 @@ from cxr_pipeline.datasets import (
     FolderDataset,
     PictureDataset,
     RawFolderDataset,
-    TextDataset,
 )
 from cxr_pipeline.datasets.weights import WeightsDataset
 
@@ -31,12 +30,6 @@ def test_weights_come_back_to_the_bit(tmp_path: Path):
     loaded = dataset.load()
     assert loaded.keys() == weights.keys()
     assert all(torch.equal(loaded[name], tensor) for name, tensor in weights.items())
-
-
-def test_text_comes_back(tmp_path: Path):
-    dataset = TextDataset(str(tmp_path / "page.html"))
-    dataset.save("Röntgen\n")
-    assert dataset.load() == "Röntgen\n"
 
 
 def test_a_folder_is_made_when_it_is_loaded_and_cannot_be_saved(tmp_path: Path):

@@ -8,12 +8,10 @@ from cxr_pipeline.datasets.folder import FolderDataset
 from cxr_pipeline.datasets.image_store import ImageStoreDataset
 from cxr_pipeline.datasets.picture import PictureDataset
 from cxr_pipeline.datasets.raw_folder import RawFolderDataset
-from cxr_pipeline.datasets.text import TextDataset
 
 __all__ = [
     "FolderDataset",
     "ImageStoreDataset",
     "PictureDataset",
     "RawFolderDataset",
-    "TextDataset",
 ]
