@@ -45,7 +45,7 @@ bench: install ## measure speed ratios; writes benchmarks/results.json
 	$(BIN)/python benchmarks/run.py
 
 lock: ## resolve requirements.lock anew (needs uv: https://docs.astral.sh/uv)
-	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
+	uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
 		--quiet --output-file requirements.lock
 
