@@ -7,9 +7,21 @@ Nodes name these models as the types of their `params:` inputs, so Kedro builds 
 import difflib
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
-from cxr_pipeline.data.findings import FINDINGS, NO_FINDING
+from cxr_pipeline.data.findings import CLASSES, finding_name
+from cxr_pipeline.data.labels import OLDEST_AGE
+from cxr_pipeline.data.selection import Selection
+from cxr_pipeline.data.splits import SplitSource
+from cxr_pipeline.data.transforms import Transform
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 PositiveInt = Annotated[int, Field(gt=0)]
@@ -31,10 +43,20 @@ class SampleDataParameters(ClosedModel):
 
 
 class LabelParameters(ClosedModel):
-    """How patients are held out."""
+    """Which labels to read, and how patients are held out."""
 
-    validation: Share = Field(description="Expected share of patients in the validation split.")
-    test: Share = Field(description="Expected share of patients in the test split.")
+    source: Literal["auto", "nih", "cxr_lt"] = Field(
+        description="Whose labels, where raw_dir holds NIH's and NIH-CXR-LT's."
+    )
+    splits: SplitSource = Field(
+        description="NIH's official lists, NIH-CXR-LT's own, or a hash by patient; auto takes the "
+        "labels' own where they have one, else the hash."
+    )
+    validation: Share = Field(
+        description="Expected share of patients in the validation split; with NIH's lists, of "
+        "those in train_val_list.txt."
+    )
+    test: Share = Field(description="Expected share of patients in the test split, by hash.")
     seed: int = Field(ge=0, description="Another seed, another partition of the patients.")
 
     @model_validator(mode="after")
@@ -44,25 +66,92 @@ class LabelParameters(ClosedModel):
         return self
 
 
+def _as_list(value: Any) -> Any:
+    """Take `A|B` for a list: `--params` parts its own entries at commas."""
+    return tuple(value.split("|")) if isinstance(value, str) else value
+
+
+def _finding(text: str) -> str:
+    name = finding_name(text)
+    if name is None:
+        raise ValueError(f"unknown finding '{text}': choose from {', '.join(CLASSES)}")
+    return name
+
+
+FindingName = Annotated[str, AfterValidator(_finding)]
+Several = (BeforeValidator(_as_list), Field(strict=False))
+
+
+class SelectionParameters(ClosedModel):
+    """Which images to take, by their labels; empty and null leave a matter open."""
+
+    findings: Annotated[tuple[FindingName, ...], *Several] = Field(
+        description="Images with at least one of these; No Finding is one."
+    )
+    views: Annotated[tuple[Literal["PA", "AP"], ...], *Several] = Field(
+        description="View positions."
+    )
+    sexes: Annotated[tuple[Literal["M", "F"], ...], *Several] = Field(description="Sexes.")
+    youngest: Annotated[int, Field(ge=0, le=OLDEST_AGE)] | None = Field(
+        description="Lowest age, in years."
+    )
+    oldest: Annotated[int, Field(ge=0, le=OLDEST_AGE)] | None = Field(
+        description="Highest age, in years."
+    )
+    one_image_a_patient: bool = Field(
+        description="Of what is left of a patient, only the first image in the label file."
+    )
+
+    def selection(self) -> Selection:
+        """The same as the data room takes it."""
+        return Selection(**self.model_dump())
+
+
 class PreprocessingParameters(ClosedModel):
     """From image files to the image store (the paper's section 4)."""
 
+    selection: SelectionParameters
     size: int = Field(ge=16, le=1024, description="Side of the stored images, in pixels.")
-    equalise: bool = Field(description="Whether to equalise each image's histogram.")
+    equalise: Literal[True, False, "clahe"] = Field(
+        description="Whether to equalise each image's histogram: as a whole (true) or by tiles."
+    )
+    clahe_clip_limit: float = Field(
+        gt=0, le=40, description="With clahe: a tile's contrast limit, in flat histogram bins."
+    )
+    clahe_tiles: int = Field(ge=1, le=64, description="With clahe: tiles a side.")
     shard_size: PositiveInt = Field(description="Images a shard.")
+    max_pixels: PositiveInt = Field(
+        description="Images that claim more pixels are quarantined, not decoded."
+    )
+    follow_links: bool = Field(description="Read images behind links that lead out of raw_dir.")
     max_quarantined: float = Field(
         ge=0, le=1, description="Share of images that may be unusable before the run stops."
     )
+    sheet: Literal["after", "pairs"] = Field(
+        description="What transformed_images.png shows: images after the transform (Fig. 10), or "
+        "each beside what it was before."
+    )
     workers: PositiveInt | None = Field(description="Images decoded at a time; null is one a core.")
+    dask_scheduler: str | None = Field(
+        description="Address of a Dask scheduler whose workers build instead, tcp://host:8786."
+    )
+    verify: bool = Field(
+        description="Read the images of a store that is there, and mend what differs; else their "
+        "names, sizes and times are trusted."
+    )
+
+    def plan(self) -> dict[str, Any]:
+        """The same as `plan_store` takes it."""
+        own = self.model_dump(exclude={"selection", "sheet"})
+        how = {name: own.pop(name) for name in Transform.__dataclass_fields__}
+        return {"how": Transform(**how), "selection": self.selection.selection(), **own}
 
 
 class TrainingParameters(ClosedModel):
     """What the training of every model has in common."""
 
     seed: int = Field(ge=0, description="Decides weights, batches and noise.")
-    findings: Annotated[tuple[str, ...], Field(strict=False)] = Field(
-        description="Train on images with one of these findings; empty is all images."
-    )
+    selection: SelectionParameters
     epochs: PositiveInt = Field(description="Runs through the training images.")
     max_steps: PositiveInt | None = Field(
         description="Training length in steps; where it is set, it replaces `epochs`."
@@ -83,14 +172,6 @@ class TrainingParameters(ClosedModel):
     samples: PositiveInt = Field(description="Synthetic images to draw after training.")
     sample_seed: int = Field(ge=0, description="Decides the synthetic images' noise.")
 
-    @model_validator(mode="after")
-    def _knows_its_findings(self) -> "TrainingParameters":
-        for finding in self.findings:
-            if finding not in (*FINDINGS, NO_FINDING):
-                known = ", ".join((*FINDINGS, NO_FINDING))
-                raise ValueError(f"unknown finding '{finding}': choose from {known}")
-        return self
-
 
 class GanParameters(TrainingParameters):
     """The LSGAN (the paper's section 5 and Fig. 7)."""
@@ -109,7 +190,7 @@ class GanParameters(TrainingParameters):
 class Parameters(ClosedModel):
     """All of `parameters.yml`."""
 
-    raw_dir: str = Field(description="Folder with NIH's label CSV and the images, or that CSV.")
+    raw_dir: str = Field(description="Folder with the label CSVs and the images, or one CSV.")
     sample_data: SampleDataParameters
     labels: LabelParameters
     preprocessing: PreprocessingParameters

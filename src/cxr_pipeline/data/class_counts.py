@@ -17,8 +17,8 @@ def count_classes(labels: pd.DataFrame) -> pd.DataFrame:
     """
     return pd.DataFrame(
         {
-            "finding": list(PAPER_COUNTS),
-            "count": [int(labels[finding].sum()) for finding in PAPER_COUNTS],
-            "paper": list(PAPER_COUNTS.values()),
+            "finding": [f for f in PAPER_COUNTS if f in labels],
+            "count": [int(labels[finding].sum()) for finding in PAPER_COUNTS if finding in labels],
+            "paper": [n for f, n in PAPER_COUNTS.items() if f in labels],
         }
     )

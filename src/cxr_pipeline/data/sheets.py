@@ -1,9 +1,15 @@
 """Sheets of images, pixel for pixel."""
 
 import math
+from collections.abc import Iterable
+from pathlib import Path
 
+import cv2
 import numpy as np
 import numpy.typing as npt
+
+from cxr_pipeline.data.decode import decode
+from cxr_pipeline.data.sources import find_images
 
 GAP = 2
 """Pixels between two images, in black."""
@@ -29,3 +35,42 @@ def image_sheet(images: npt.NDArray[np.uint8], *, columns: int) -> npt.NDArray[n
         top, left = row * (height + GAP), column * (width + GAP)
         sheet[top : top + height, left : left + width] = image
     return sheet
+
+
+def pair_sheet(
+    names: Iterable[str], after: npt.NDArray[np.uint8], raw_dir: str | Path, *, columns: int
+) -> npt.NDArray[np.uint8]:
+    """Lay images out in pairs: the file, whole and as it is, and beside it what became of it.
+
+    Args:
+        names: The N images' names.
+        after: (N, S, S) uint8, the same images after the transform.
+        raw_dir: Where the files are (see `sources.find_images`).
+        columns: Images a row, an even number: half as many pairs.
+
+    Returns:
+        One grey picture, uint8.
+
+    Raises:
+        ValueError: If a file can no longer be decoded.
+    """
+    sources = find_images(raw_dir)
+    size = after.shape[1]
+    # As many pixels as the store's own limit let pass once; the files have not changed since.
+    before = [decode(Path(sources[name].path).read_bytes(), max_pixels=2**62) for name in names]
+    pairs = np.empty((2 * len(after), size, size), dtype=np.uint8)
+    pairs[0::2] = [_fitted(picture, size) for picture in before]
+    pairs[1::2] = after
+    return image_sheet(pairs, columns=columns)
+
+
+def _fitted(pixels: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
+    """The whole image in the middle of a black square of that size."""
+    height, width = pixels.shape
+    scale = size / max(height, width)
+    new_height, new_width = (max(1, round(side * scale)) for side in (height, width))
+    small = cv2.resize(pixels, (new_width, new_height), interpolation=cv2.INTER_AREA)
+    square = np.zeros((size, size), dtype=np.uint8)
+    top, left = (size - new_height) // 2, (size - new_width) // 2
+    square[top : top + new_height, left : left + new_width] = small
+    return square

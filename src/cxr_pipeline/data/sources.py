@@ -1,12 +1,26 @@
 """Where the images of a data set lie on disk."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom")
 
 
-def find_images(raw_dir: str | Path) -> dict[str, Path]:
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An image file as its folder lists it; nothing of it has been read."""
+
+    path: str
+    size: int
+    """Bytes; of a link, those of what it points to."""
+    modified: int
+    """Nanoseconds since 1970."""
+    leads_out: bool
+    """Whether it is a link, or lies behind one, that leads out of the data set's folder."""
+
+
+def find_images(raw_dir: str | Path) -> dict[str, Source]:
     """List the image files of a data set by name.
 
     Looks into the folder itself, `images/`, and NIH's `images_001/images/` to `images_012/images/`.
@@ -15,7 +29,7 @@ def find_images(raw_dir: str | Path) -> dict[str, Path]:
         raw_dir: The folder, or a label file in it.
 
     Returns:
-        File name to path.
+        File name to file.
 
     Raises:
         ValueError: If `raw_dir` does not exist or one name lies in two folders.
@@ -24,7 +38,7 @@ def find_images(raw_dir: str | Path) -> dict[str, Path]:
     root = root.parent if root.is_file() else root
     if not root.is_dir():
         raise ValueError(
-            f"raw_dir '{raw_dir}' does not exist: give a folder with NIH's label CSV and the images"
+            f"raw_dir '{raw_dir}' does not exist: give a folder with the label CSV and the images"
         )
     folders = [
         root,
@@ -32,18 +46,31 @@ def find_images(raw_dir: str | Path) -> dict[str, Path]:
         *sorted(root.glob("images_*")),
         *sorted(root.glob("images_*/images")),
     ]
-    images: dict[str, Path] = {}
+    within = os.path.realpath(root) + os.sep
+    images: dict[str, Source] = {}
     for folder in folders:
         if not folder.is_dir():
             continue
+        folder_leads_out = not (os.path.realpath(folder) + os.sep).startswith(within)
         with os.scandir(folder) as entries:
             for entry in entries:
                 if not entry.name.lower().endswith(IMAGE_SUFFIXES):
                     continue
                 if entry.name in images:
                     raise ValueError(
-                        f"image '{entry.name}' lies in '{images[entry.name].parent}' and in "
-                        f"'{folder}': keep one of them"
+                        f"image '{entry.name}' lies in '{Path(images[entry.name].path).parent}' "
+                        f"and in '{folder}': keep one of them"
                     )
-                images[entry.name] = Path(entry.path)
+                leads_out = folder_leads_out or (
+                    entry.is_symlink() and not os.path.realpath(entry.path).startswith(within)
+                )
+                images[entry.name] = _source(entry, leads_out)
     return images
+
+
+def _source(entry: "os.DirEntry[str]", leads_out: bool) -> Source:
+    try:
+        status = entry.stat()
+    except OSError:  # a link to nothing: reading it will say so
+        return Source(entry.path, 0, 0, leads_out)
+    return Source(entry.path, status.st_size, status.st_mtime_ns, leads_out)

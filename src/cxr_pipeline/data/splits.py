@@ -1,10 +1,63 @@
 """Which patients train a model and which are held out."""
 
 import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
 SPLITS = ("train", "validation", "test")
+
+SplitSource = Literal["auto", "patient", "nih", "cxr_lt"]
+
+NIH_LISTS = {"train_val_list.txt": "train", "test_list.txt": "test"}
+"""NIH's official lists, an image name a line."""
+
+
+def assign_splits(
+    labels: pd.DataFrame,
+    raw_dir: str | Path,
+    *,
+    source: SplitSource,
+    validation: float,
+    test: float,
+    seed: int,
+) -> pd.DataFrame:
+    """Give every image of a label table its split, one a patient.
+
+    Args:
+        labels: The label table; its `split` column, where it has one, is CXR-LT's own.
+        raw_dir: The folder with NIH's lists, or a label file in it.
+        source: `patient`: by a hash of seed and patient; `nih`: NIH's two lists, of whose training
+            patients the share `validation` is held out by that hash; `cxr_lt`: the labels' own;
+            `auto`: the labels' own where they have one, else by patient.
+        validation: Share of patients in `validation`, in [0, 1).
+        test: Share of patients in `test`, in [0, 1); only by patient.
+        seed: Another seed, another partition.
+
+    Returns:
+        The table with its `split` column, last.
+
+    Raises:
+        ValueError: If a list is absent or incomplete, the labels have no split of their own, or a
+            patient is in two splits.
+    """
+    own = labels["split"] if "split" in labels.columns else None
+    if source == "nih":
+        split = _nih_splits(labels, raw_dir, validation=validation, seed=seed)
+    elif source == "cxr_lt" or (source == "auto" and own is not None and own.notna().all()):
+        if own is None or own.isna().any():
+            raise ValueError(
+                "labels.splits=cxr_lt: the labels do not say their split: NIH-CXR-LT's files end "
+                "in _train.csv, _val.csv and _test.csv; name them so, or set labels.splits=patient"
+            )
+        split = own
+    else:
+        split = split_by_patient(labels["patient"], validation=validation, test=test, seed=seed)
+    labels = labels.drop(columns="split", errors="ignore").assign(split=split)
+    _refuse_patients_in_two_splits(labels)
+    return labels
 
 
 def split_by_patient(
@@ -39,5 +92,54 @@ def split_by_patient(
             return "test"
         return "validation" if position < test + validation else "train"
 
-    split_of_patient = {patient: split_of(patient) for patient in patients.unique()}
-    return patients.map(split_of_patient).rename("split")
+    return _of_each(patients, split_of).rename("split")
+
+
+def _of_each(values: "pd.Series[str]", give: Callable[[str], str]) -> "pd.Series[str]":
+    return values.map({value: give(value) for value in values.unique()})
+
+
+def _nih_splits(
+    labels: pd.DataFrame, raw_dir: str | Path, *, validation: float, seed: int
+) -> "pd.Series[str]":
+    root = Path(raw_dir).expanduser()
+    root = root.parent if root.is_file() else root
+    listed: dict[str, str] = {}
+    for name, split in NIH_LISTS.items():
+        path = root / name
+        try:
+            lines = path.read_text(encoding="utf-8-sig").split()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(
+                f"labels.splits=nih: '{path}' is not to be read ({type(error).__name__}): put "
+                f"NIH's {' and '.join(NIH_LISTS)} beside the label file, or set "
+                "labels.splits=patient"
+            ) from error
+        twice = next((image for image in lines if listed.get(image, split) != split), None)
+        if twice:
+            raise ValueError(
+                f"image '{twice}' is in {' and in '.join(NIH_LISTS)}: fetch NIH's lists anew"
+            )
+        listed |= dict.fromkeys(lines, split)
+    official = labels["image"].map(listed)
+    absent = labels.loc[official.isna(), "image"]
+    if len(absent):
+        raise ValueError(
+            f"{len(absent)} images, the first '{absent.iloc[0]}', are in neither of NIH's lists: "
+            "fetch the lists anew, or set labels.splits=patient"
+        )
+    held_out = split_by_patient(labels["patient"], validation=validation, test=0, seed=seed)
+    return official.where(official == "test", held_out)
+
+
+def _refuse_patients_in_two_splits(labels: pd.DataFrame) -> None:
+    splits = labels.groupby("patient", sort=False)["split"].nunique()
+    torn = splits.index[splits > 1]
+    if len(torn):
+        rows = labels[labels["patient"] == torn[0]].drop_duplicates("split")
+        places = " and ".join(f"{row.split} ('{row.image}')" for row in rows.itertuples())
+        more = f" (and {len(torn) - 1} more such patients)" if len(torn) > 1 else ""
+        raise ValueError(
+            f"patient '{torn[0]}' is in {places}{more}: a patient must be in one split only; mend "
+            "the lists, or set labels.splits=patient"
+        )

@@ -4,8 +4,9 @@
       manifest.json        what it was made from and what is in it; written last
       index.parquet        an image a row: its labels, its split, its shard and row there
       quarantine.csv       the images left out, each with its reason
+      duplicates.csv       the images that are the same picture in several patients
       shard_00000.npy      (N, S, S) uint8
-      shard_00000.json     which images the shard holds, and its SHA-256
+      shard_00000.json     which images the shard holds, and digests of them, their files and itself
 
 A version's name is the digest of what it was made from. A build that was killed goes on where it
 stopped: a shard with a valid record beside it is not made again.
@@ -20,9 +21,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cxr_pipeline.data.selection import EVERYTHING, Selection, select
+from cxr_pipeline.data.shards import shard_name
+
 MANIFEST = "manifest.json"
 INDEX = "index.parquet"
 QUARANTINE = "quarantine.csv"
+DUPLICATES = "duplicates.csv"
 
 
 @dataclass(frozen=True)
@@ -57,12 +62,21 @@ class ImageStore:
         """Return the images left out, as columns `image` and `reason`."""
         return pd.read_csv(self.folder / QUARANTINE, dtype=str)
 
-    def rows(self, *, split: str, findings: tuple[str, ...] = ()) -> npt.NDArray[np.int64]:
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes that the labels know, in the order of `findings.CLASSES`."""
+        return tuple(self.manifest["classes"])
+
+    def duplicates(self) -> pd.DataFrame:
+        """Return the images that are one picture in several patients: picture, image, patient."""
+        return pd.read_csv(self.folder / DUPLICATES, dtype=str)
+
+    def rows(self, *, split: str, selection: Selection = EVERYTHING) -> npt.NDArray[np.int64]:
         """Choose images for training or testing.
 
         Args:
             split: `train`, `validation` or `test`.
-            findings: Keep images with at least one of these; all images if empty.
+            selection: Which of them; all by default.
 
         Returns:
             Positions in `index`, ascending.
@@ -70,17 +84,15 @@ class ImageStore:
         Raises:
             ValueError: If no image is left.
         """
-        chosen = self.index["split"] == split
-        if findings:
-            chosen &= self.index["findings"].str.split("|").map(set(findings).intersection) != set()
-        positions = np.flatnonzero(chosen.to_numpy())
-        if len(positions) == 0:
-            wanted = f" with {' or '.join(findings)}" if findings else ""
+        within = self.index[self.index["split"] == split]
+        chosen = within.index[select(within, selection)]
+        if len(chosen) == 0:
+            asked = f" with {selection}" if str(selection) else ""
             raise ValueError(
-                f"the {split} split holds no image{wanted} (of {len(self)} in the store): add "
-                "images, or change the findings or the labels' shares of validation and test"
+                f"the {split} split holds no image{asked} (of {len(within)} there, {len(self)} in "
+                "the store): add images, or change the selection or the labels' splits"
             )
-        return positions
+        return chosen.to_numpy(dtype=np.int64)
 
     def read(self, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
         """Read images into memory, a shard at a time.
@@ -99,11 +111,6 @@ class ImageStore:
             here = shards == shard
             images[here] = mapped[rows[here]]
         return images
-
-
-def shard_name(shard: int) -> str:
-    """Name a shard's file."""
-    return f"shard_{shard:05d}.npy"
 
 
 def open_store(folder: Path) -> ImageStore:

@@ -29,7 +29,7 @@ def synthetic_folder(
     """
     model, size = config["model"], config["image_size"]
     names = [f"{model}_{number:06d}.png" for number in range(count)]
-    shared = config["parameters"]["findings"]
+    shared = config["parameters"]["selection"]["findings"]
     table = pd.DataFrame(
         {
             "Image Index": names,

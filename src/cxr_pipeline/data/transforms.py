@@ -1,87 +1,62 @@
-"""From an image file to the square grey picture that the models see (the paper's section 4)."""
+"""From grey levels of any size to the square picture that models see (the paper's section 4)."""
 
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-VERSION = 1
+VERSION = 2
 """Goes up when the same file and settings would give other pixels: old stores are then rebuilt."""
 
-# The caller runs several decoders at once; OpenCV's own threads would only get in their way.
-cv2.setNumThreads(1)
-# What OpenCV has to say of a broken file reaches the user as a quarantine reason.
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
-UNREADABLE = "unreadable file"
-"""How the reason begins where the disk, not the image, is at fault."""
+@dataclass(frozen=True)
+class Transform:
+    """What is done to an image; see `transform`."""
 
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-PNG_END = b"IEND\xaeB`\x82"
-JPEG_SIGNATURE = b"\xff\xd8"
-JPEG_END = b"\xff\xd9"
+    size: int
+    """Side S of the result, in pixels."""
+    equalise: bool | Literal["clahe"]
+    """Over the whole image (the paper's), not at all, or tile by tile."""
+    clahe_clip_limit: float = 2.0
+    """How far a tile's contrast may rise, as a multiple of a flat histogram's bin."""
+    clahe_tiles: int = 8
+    """Tiles a side."""
 
-
-def decode(path: Path) -> npt.NDArray[np.uint8]:
-    """Decode a PNG or JPEG file to 8-bit grey.
-
-    Colour becomes luminance, alpha is dropped, and 16 bits become 8 (NIH's RGB and RGBA files
-    hold the same grey in each channel).
-
-    Args:
-        path: The image file.
-
-    Returns:
-        (H, W) uint8.
-
-    Raises:
-        ValueError: If the file is unreadable, empty, cut short, or no image; the text says which.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ValueError(f"{UNREADABLE} ({error.strerror})") from error
-    if not data:
-        raise ValueError("empty file")
-    # Looked at before decoding, since libraries differ in what they make of half an image.
-    if (data.startswith(PNG_SIGNATURE) and PNG_END not in data[-64:]) or (
-        data.startswith(JPEG_SIGNATURE) and JPEG_END not in data[-64:]
-    ):
-        raise ValueError("truncated file")
-    try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:  # it claims more pixels than OpenCV takes
-        pixels = None
-    if pixels is None:
-        raise ValueError("not a readable image")
-    if pixels.dtype == np.uint16:
-        pixels = (pixels // 257).astype(np.uint8)
-    if pixels.dtype != np.uint8:
-        raise ValueError(f"unsupported sample type {pixels.dtype}")
-    if pixels.ndim == 3:
-        conversion = {3: cv2.COLOR_BGR2GRAY, 4: cv2.COLOR_BGRA2GRAY}
-        channels = pixels.shape[2]
-        if channels not in conversion:
-            raise ValueError(f"unsupported number of channels {channels}")
-        pixels = cv2.cvtColor(pixels, conversion[channels])
-    return np.asarray(pixels, dtype=np.uint8)
+    def identity(self) -> dict[str, object]:
+        """What decides the pixels, in JSON's types: settings that do nothing are left out."""
+        clahe = {"clip_limit": self.clahe_clip_limit, "tiles": self.clahe_tiles}
+        return {
+            "size": self.size,
+            "equalise": {"clahe": clahe} if self.equalise == "clahe" else self.equalise,
+            "transform_version": VERSION,
+        }
 
 
-def transform(pixels: npt.NDArray[np.uint8], size: int, *, equalise: bool) -> npt.NDArray[np.uint8]:
+def transform(pixels: npt.NDArray[np.uint8], how: Transform) -> npt.NDArray[np.uint8]:
     """Resize, crop and equalise one image, as the paper's section 4.
 
-    The shorter side becomes `size` (antialiased where it shrinks), the centre is cut out, and
-    the grey levels are spread by histogram equalisation.
+    The shorter side becomes S (antialiased where it shrinks), the centre is cut out, and the grey
+    levels are spread.
 
     Args:
         pixels: (H, W) uint8.
-        size: Side S of the result, in pixels.
-        equalise: Whether to equalise the histogram.
+        how: The settings.
 
     Returns:
         (S, S) uint8.
     """
+    cropped = resize_and_crop(pixels, how.size)
+    if how.equalise == "clahe":
+        tiles = (how.clahe_tiles, how.clahe_tiles)
+        clahe = cv2.createCLAHE(clipLimit=how.clahe_clip_limit, tileGridSize=tiles)
+        return np.asarray(clahe.apply(cropped), dtype=np.uint8)
+    return equalise(cropped) if how.equalise else cropped
+
+
+def resize_and_crop(pixels: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
+    """Make the shorter side of an (H, W) image `size` and cut out the centre: (S, S)."""
     height, width = pixels.shape
     shorter = min(height, width)
     new_height, new_width = (round(side * size / shorter) for side in (height, width))
@@ -92,5 +67,21 @@ def transform(pixels: npt.NDArray[np.uint8], size: int, *, equalise: bool) -> np
             cv2.resize(pixels, (new_width, new_height), interpolation=method), dtype=np.uint8
         )
     top, left = (new_height - size) // 2, (new_width - size) // 2
-    pixels = np.ascontiguousarray(pixels[top : top + size, left : left + size])
-    return np.asarray(cv2.equalizeHist(pixels), dtype=np.uint8) if equalise else pixels
+    return np.ascontiguousarray(pixels[top : top + size, left : left + size])
+
+
+def equalise(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Spread an image's grey levels over 0 to 255.
+
+    The levels that Pillow's `ImageOps.equalize`, which the authors use, would give: OpenCV's
+    `equalizeHist` rounds otherwise, up to several levels on real images.
+    """
+    counts = np.bincount(pixels.ravel(), minlength=256)
+    present = counts[counts > 0]
+    # Pixels a level: all but those of the brightest, shared out over 255 steps.
+    step = (pixels.size - present[-1]) // 255
+    if len(present) < 2 or step == 0:
+        return pixels
+    darker = np.cumsum(counts) - counts
+    levels = np.minimum((step // 2 + darker) // step, 255).astype(np.uint8)
+    return np.asarray(cv2.LUT(pixels, levels), dtype=np.uint8)

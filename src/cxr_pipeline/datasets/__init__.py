@@ -6,12 +6,14 @@ none.
 
 from cxr_pipeline.datasets.folder import FolderDataset
 from cxr_pipeline.datasets.image_store import ImageStoreDataset
+from cxr_pipeline.datasets.label_validator import LabelRowsValidator
 from cxr_pipeline.datasets.picture import PictureDataset
 from cxr_pipeline.datasets.raw_folder import RawFolderDataset
 
 __all__ = [
     "FolderDataset",
     "ImageStoreDataset",
+    "LabelRowsValidator",
     "PictureDataset",
     "RawFolderDataset",
 ]

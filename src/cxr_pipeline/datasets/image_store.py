@@ -8,7 +8,8 @@ import numpy as np
 from kedro.io import AbstractVersionedDataset, Version
 from kedro.io.core import VersionNotFoundError
 
-from cxr_pipeline.data.build import StorePlan, build_store
+from cxr_pipeline.data.build import build_store
+from cxr_pipeline.data.plan import StorePlan
 from cxr_pipeline.data.sheets import image_sheet
 from cxr_pipeline.data.store import MANIFEST, ImageStore, open_store
 from cxr_pipeline.datasets.picture import ImagePreview, as_preview

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cxr_pipeline.data.files import write_bytes
 from cxr_pipeline.data.png import encode_png
+from cxr_pipeline.data.selection import selection_from
 from cxr_pipeline.data.sheets import image_sheet
 from cxr_pipeline.data.store import ImageStore
 from cxr_pipeline.training.engine import Settings, Watchers, planned_steps, train
@@ -71,7 +72,8 @@ def train_on_store(
     Raises:
         ValueError: If no image is left to train on, or as `engine.train` says.
     """
-    rows = images.rows(split="train", findings=tuple(parameters["findings"]))
+    selection = selection_from(parameters["selection"])
+    rows = images.rows(split="train", selection=selection)
     settings = _settings(model, parameters, len(rows))
 
     def sheet_file(step: int) -> Path:
@@ -86,7 +88,13 @@ def train_on_store(
         write_bytes(sheet_file(step), encode_png(sheet))
         on_sheet(step, sheet)
 
-    logger.info("Training %s on %d images for %d steps", model, len(rows), settings.steps)
+    logger.info(
+        "Training %s on %d images%s for %d steps",
+        model,
+        len(rows),
+        f" ({selection})" if str(selection) else "",
+        settings.steps,
+    )
     own = {key: value for key, value in parameters.items() if key not in NOT_IDENTITY}
     outcome = train(
         build_task,

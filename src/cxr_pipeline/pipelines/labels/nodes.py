@@ -1,19 +1,25 @@
-"""Nodes from the label file to the label table and its counts."""
+"""Nodes from the label files to the label table."""
 
 import pandas as pd
 
-from cxr_pipeline.data.labels import read_labels
-from cxr_pipeline.data.splits import split_by_patient
+from cxr_pipeline.data.label_files import LabelRows, read_label_rows
+from cxr_pipeline.data.labels import label_table
+from cxr_pipeline.data.splits import assign_splits
 from cxr_pipeline.parameters import LabelParameters
 
 
-def ingest_labels(raw_dir: str, parameters: LabelParameters) -> pd.DataFrame:
-    """Read NIH's label file and split its patients."""
-    table = read_labels(raw_dir)
-    split = split_by_patient(
-        table["patient"],
+def read_rows(raw_dir: str, parameters: LabelParameters) -> LabelRows:
+    """Read the label files as text; the catalog checks every row as it takes them."""
+    return read_label_rows(raw_dir, parameters.source)
+
+
+def ingest_labels(rows: LabelRows, raw_dir: str, parameters: LabelParameters) -> pd.DataFrame:
+    """Give the rows their types and split their patients."""
+    return assign_splits(
+        label_table(rows),
+        raw_dir,
+        source=parameters.splits,
         validation=parameters.validation,
         test=parameters.test,
         seed=parameters.seed,
     )
-    return table.assign(split=split)

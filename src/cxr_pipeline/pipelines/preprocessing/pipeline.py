@@ -2,7 +2,11 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from cxr_pipeline.pipelines.preprocessing.nodes import plan_images, report_images
+from cxr_pipeline.pipelines.preprocessing.nodes import (
+    plan_images,
+    report_images,
+    show_images,
+)
 
 
 def create_pipeline() -> Pipeline:
@@ -16,7 +20,16 @@ def create_pipeline() -> Pipeline:
                 name="build_image_store",
             ),
             Node(
-                report_images, "images", ["quarantine", "transformed_images"], name="report_images"
+                report_images,
+                "images",
+                ["image_accounting", "quarantine", "duplicates"],
+                name="report_images",
+            ),
+            Node(
+                show_images,
+                ["images", "params:raw_dir", "params:preprocessing"],
+                "transformed_images",
+                name="show_images",
             ),
         ]
     )

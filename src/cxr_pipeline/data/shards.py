@@ -1,0 +1,137 @@
+"""A shard: some hundred images, preprocessed; the unit of parallel work and of resuming."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cxr_pipeline.data.decode import decode
+from cxr_pipeline.data.files import file_digest, write_atomically, write_json
+from cxr_pipeline.data.transforms import Transform, transform
+
+MISSING = "missing file"
+LINK = "link out of the folder"
+
+UNREADABLE = "unreadable file"
+"""How the reason begins where the disk, not the image, is at fault."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """An image that a shard shall hold."""
+
+    image: str
+    path: str | None
+    """None if there is no such file."""
+    refused: str | None = None
+    """Why the file is not even to be opened."""
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """All that a worker, on this machine or another, needs to make one shard."""
+
+    folder: str
+    """The store's folder, absolute."""
+    number: int
+    images: tuple[Listed, ...]
+    how: Transform
+    max_pixels: int
+    verify: bool
+    """Whether to read the files of a shard that is there and compare them with its record."""
+
+
+def shard_name(number: int) -> str:
+    """Name a shard's file."""
+    return f"shard_{number:05d}.npy"
+
+
+def build_shard(job: ShardJob) -> dict[str, Any]:
+    """Make one shard and its record, or find it made by an earlier run.
+
+    Returns:
+        The record, as written beside the shard: `images` kept, in the shard's order; `pictures`,
+        a digest of the stored pixels of each; `sources`, a digest of each file read;
+        `quarantine`, the images left out with their reasons; the shard's size and SHA-256; and,
+        not written, whether it was `made` now.
+    """
+    path = Path(job.folder) / shard_name(job.number)
+    record = _record_of(path)
+    if record and not (job.verify and record["sources"] != _source_digests(job)):
+        return record | {"made": False}
+    return _make_shard(job, path) | {"made": True}
+
+
+def may_be_mended(reasons: Iterable[str]) -> bool:
+    """Tell whether a file could be read another time though its name, size and time stay."""
+    return any(reason.startswith(UNREADABLE) for reason in reasons)
+
+
+def _record_of(path: Path) -> dict[str, Any] | None:
+    """The record of a shard that is whole and that another try would not make better."""
+    record_path = path.with_suffix(".json")
+    if not (record_path.is_file() and path.is_file()):
+        return None
+    record: dict[str, Any] = json.loads(record_path.read_text())
+    whole = file_digest(path) == record["sha256"]
+    return record if whole and not may_be_mended(r for _, r in record["quarantine"]) else None
+
+
+def _make_shard(job: ShardJob, path: Path) -> dict[str, Any]:
+    pictures = []
+    kept: list[str] = []
+    sources: dict[str, str] = {}
+    quarantine: list[list[str]] = []
+    for listed in job.images:
+        try:
+            data = _read(listed)
+            sources[listed.image] = _digest(data)
+            picture = transform(decode(data, max_pixels=job.max_pixels), job.how)
+        except ValueError as error:
+            quarantine.append([listed.image, str(error)])
+            continue
+        pictures.append(picture)
+        kept.append(listed.image)
+    size = job.how.size
+    shard = np.stack(pictures) if pictures else np.empty((0, size, size), np.uint8)
+    write_atomically(path, lambda file: np.save(file, shard, allow_pickle=False))
+    record = {
+        "file": path.name,
+        "images": kept,
+        "pictures": [_digest(picture.tobytes()) for picture in pictures],
+        "sources": sources,
+        "quarantine": quarantine,
+        "bytes": path.stat().st_size,
+        "sha256": file_digest(path),
+    }
+    write_json(path.with_suffix(".json"), record)
+    return record
+
+
+def _read(listed: Listed) -> bytes:
+    if listed.path is None:
+        raise ValueError(MISSING)
+    if listed.refused:
+        raise ValueError(listed.refused)
+    try:
+        return Path(listed.path).read_bytes()
+    except OSError as error:
+        raise ValueError(f"{UNREADABLE} ({error.strerror})") from error
+
+
+def _source_digests(job: ShardJob) -> dict[str, str]:
+    digests = {}
+    for listed in job.images:
+        try:
+            digests[listed.image] = _digest(_read(listed))
+        except ValueError:
+            continue  # no digest: as in the record of a file that could not be read
+    return digests
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:32]
