@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cxr_pipeline.data.build import plan_store
 from cxr_pipeline.data.labels import read_labels
+from cxr_pipeline.data.plan import plan_store
 from cxr_pipeline.data.splits import split_by_patient
+from cxr_pipeline.data.transforms import Transform
 
 HEADER = (
     "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,"
@@ -87,11 +88,11 @@ def make_data_set(row, write_csv):
 def plan():
     """Plan the store of a raw folder."""
 
-    def make(folder, **changes):
+    def make(folder, *, size=16, equalise=True, **changes):
         settings = {
-            "size": 16,
-            "equalise": True,
+            "how": Transform(size, equalise),
             "shard_size": 5,
+            "max_pixels": 10_000,
             "max_quarantined": 0.5,
             "workers": 2,
         }

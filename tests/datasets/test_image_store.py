@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from kedro.io import DataCatalog, DatasetError
 
-from cxr_pipeline.data.build import plan_store
 from cxr_pipeline.data.labels import read_labels
+from cxr_pipeline.data.plan import plan_store
+from cxr_pipeline.data.transforms import Transform
 from cxr_pipeline.datasets import ImageStoreDataset
 
 
@@ -18,7 +19,13 @@ def plan(few_images: Path):
 
     def make(table: pd.DataFrame = labels, size: int = 16):
         return plan_store(
-            table, few_images, size=size, equalise=True, shard_size=20, max_quarantined=0, workers=2
+            table,
+            few_images,
+            how=Transform(size, equalise=True),
+            shard_size=20,
+            max_pixels=100_000,
+            max_quarantined=0,
+            workers=2,
         )
 
     return make
