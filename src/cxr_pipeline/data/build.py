@@ -43,10 +43,9 @@ def build_store(plan: StorePlan, root: Path) -> ImageStore:
     """
     version = plan.version()
     folder = root / version
-    if (folder / MANIFEST).is_file() and not plan.verify:
-        store = open_store(folder)
-        if not may_be_mended(store.quarantine()["reason"]):
-            return _reuse(store, plan)
+    store = None if plan.verify else _finished(folder)
+    if store:
+        return _reuse(store, plan)
 
     started = time.time()
     jobs = plan.jobs(folder)
@@ -66,7 +65,22 @@ def build_store(plan: StorePlan, root: Path) -> ImageStore:
     return store
 
 
+def _finished(folder: Path) -> ImageStore | None:
+    """The store that is there already, if it is whole and another try would not make it better."""
+    if not (folder / MANIFEST).is_file():
+        return None
+    try:
+        store = open_store(folder)
+        quarantine = store.quarantine()
+    except (OSError, ValueError) as error:
+        logger.warning("%s", error)
+        return None
+    return None if may_be_mended(quarantine["reason"]) else store
+
+
 def _reuse(store: ImageStore, plan: StorePlan) -> ImageStore:
+    _judge_quarantine(store.quarantine(), plan, store.folder)
+    _warn_of_duplicates(store.duplicates(), store.folder)
     manifest = store.manifest | plan.counts
     if manifest != store.manifest:
         write_json(store.folder / MANIFEST, manifest)
@@ -171,16 +185,22 @@ def _duplicates(index: pd.DataFrame) -> pd.DataFrame:
 
 
 def _warn_of_duplicates(duplicates: pd.DataFrame, folder: Path) -> None:
-    groups = [" = ".join(group["image"]) for _, group in duplicates.groupby("picture")]
+    groups = [
+        _some([*images], " = ") for _, images in duplicates.groupby("picture", sort=False)["image"]
+    ]
     if groups:
-        more = f" and {len(groups) - NAMES_SHOWN} more" if len(groups) > NAMES_SHOWN else ""
         logger.warning(
-            "%d pictures are the same in several patients: %s%s: see '%s'",
+            "%d pictures are the same in several patients: %s: see '%s'",
             len(groups),
-            "; ".join(groups[:NAMES_SHOWN]),
-            more,
+            _some(groups, "; "),
             folder / DUPLICATES,
         )
+
+
+def _some(names: list[str], separator: str) -> str:
+    """The first names, and how many more there are."""
+    rest = len(names) - NAMES_SHOWN
+    return separator.join([*names[:NAMES_SHOWN], *([f"{rest} more"] if rest > 0 else [])])
 
 
 def _write_csv(path: Path, table: pd.DataFrame) -> None:

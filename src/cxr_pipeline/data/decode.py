@@ -1,16 +1,15 @@
 """From the bytes of an image file to 8-bit grey levels."""
 
-import io
-from contextlib import suppress
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
+from cxr_pipeline.data.jpeg_markers import SIGNATURE as JPEG_SIGNATURE
+from cxr_pipeline.data.jpeg_markers import jpeg_size
 from cxr_pipeline.data.png_stored import SIGNATURE as PNG_SIGNATURE
-from cxr_pipeline.data.png_stored import MalformedError, store_png
+from cxr_pipeline.data.png_stored import MalformedError, png_size, store_png
 
 # The caller runs several decoders at once; OpenCV's own threads would only get in their way.
 cv2.setNumThreads(1)
@@ -19,16 +18,16 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 NOT_READABLE = "not a readable image"
 
-PNG_END = b"IEND\xaeB`\x82"
-JPEG_SIGNATURE = b"\xff\xd8"
-JPEG_END = b"\xff\xd9"
-
 
 def decode(data: bytes, *, max_pixels: int) -> npt.NDArray[np.uint8]:
-    """Decode a PNG, JPEG or DICOM file to 8-bit grey.
+    """Decode a PNG or JPEG file to 8-bit grey.
 
     Colour becomes luminance, alpha is dropped, and 16 bits become 8 over their whole range (NIH's
-    RGB and RGBA files hold the same grey in each channel).
+    RGB and RGBA files hold the same grey in each channel). Of an animation the still picture is
+    taken.
+
+    A damaged PNG is refused, by its checksums. A JPEG has none: one that was cut or changed within
+    its coded pixels but still has its end mark is taken as it decodes, grey from the cut on.
 
     Args:
         data: The file.
@@ -42,34 +41,23 @@ def decode(data: bytes, *, max_pixels: int) -> npt.NDArray[np.uint8]:
     """
     if not data:
         raise ValueError("empty file")
+    png = data.startswith(PNG_SIGNATURE)
+    if not png and not data.startswith(JPEG_SIGNATURE):
+        raise ValueError(NOT_READABLE)
     # Looked at before decoding, since libraries differ in what they make of half an image.
-    if (data.startswith(PNG_SIGNATURE) and PNG_END not in data[-64:]) or (
-        data.startswith(JPEG_SIGNATURE) and JPEG_END not in data[-64:]
-    ):
+    size = png_size(data) if png else jpeg_size(data)
+    if size is None:
         raise ValueError("truncated file")
-    width, height = _claimed_size(data)
-    if width * height > max_pixels:
+    if size[0] * size[1] > max_pixels:
         raise ValueError(f"more than {max_pixels:,} pixels")
-    with suppress(MalformedError):  # a JPEG, or a PNG for OpenCV to take or refuse as it is
-        data = store_png(data)
     try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        pixels = None
+        encoded = np.frombuffer(store_png(data) if png else data, np.uint8)
+        pixels = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
+    except (MalformedError, cv2.error) as error:
+        raise ValueError(NOT_READABLE) from error
     if pixels is None:
         raise ValueError(NOT_READABLE)
     return _grey(pixels)
-
-
-def _claimed_size(data: bytes) -> tuple[int, int]:
-    """Width and height as the file's header has them."""
-    try:
-        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
-            return image.size
-    except Image.DecompressionBombError:
-        return 2**32, 2**32
-    except (OSError, ValueError, SyntaxError) as error:  # as Pillow has it for broken headers
-        raise ValueError(NOT_READABLE) from error
 
 
 def _grey(pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:

@@ -18,6 +18,9 @@ from cxr_pipeline.data.transforms import Transform
 
 logger = logging.getLogger(__name__)
 
+BYTES_A_PIXEL = 16
+"""Files of more, by `max_pixels`, are not opened: 16-bit RGBA that nothing compressed takes 8."""
+
 
 @dataclass(frozen=True)
 class StorePlan:
@@ -58,7 +61,10 @@ class StorePlan:
         files = []
         for image in self.table["image"]:
             source = self.sources.get(image)
-            files.append(source and [source.size, source.modified, source.leads_out])
+            # Not its path: a data set that was moved is the same.
+            files.append(
+                source and [source.size, source.modified, source.leads_out, source.trouble]
+            )
         labels = self.table.to_csv(index=False)
         return json_digest([files, labels, self.classes, self.parameters])[:16]
 
@@ -81,7 +87,12 @@ class StorePlan:
         source = self.sources.get(image)
         if source is None:
             return Listed(image, None)
-        refused = LINK if source.leads_out and not self.follow_links else None
+        refused = source.trouble
+        most = BYTES_A_PIXEL * self.max_pixels
+        if source.leads_out and not self.follow_links:
+            refused = LINK
+        elif source.size > most:
+            refused = f"more than {most:,} bytes"
         return Listed(image, os.path.abspath(source.path), refused)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from cxr_pipeline.data.decode import decode
 from cxr_pipeline.data.files import file_digest, write_atomically, write_json
+from cxr_pipeline.data.store import MANIFEST, shard_name
 from cxr_pipeline.data.transforms import Transform, transform
 
 MISSING = "missing file"
@@ -45,11 +46,6 @@ class ShardJob:
     """Whether to read the files of a shard that is there and compare them with its record."""
 
 
-def shard_name(number: int) -> str:
-    """Name a shard's file."""
-    return f"shard_{number:05d}.npy"
-
-
 def build_shard(job: ShardJob) -> dict[str, Any]:
     """Make one shard and its record, or find it made by an earlier run.
 
@@ -60,7 +56,7 @@ def build_shard(job: ShardJob) -> dict[str, Any]:
         not written, whether it was `made` now.
     """
     path = Path(job.folder) / shard_name(job.number)
-    record = _record_of(path)
+    record = _record_of(path, job)
     if record and not (job.verify and record["sources"] != _source_digests(job)):
         return record | {"made": False}
     return _make_shard(job, path) | {"made": True}
@@ -71,18 +67,22 @@ def may_be_mended(reasons: Iterable[str]) -> bool:
     return any(reason.startswith(UNREADABLE) for reason in reasons)
 
 
-def _record_of(path: Path) -> dict[str, Any] | None:
+def _record_of(path: Path, job: ShardJob) -> dict[str, Any] | None:
     """The record of a shard that is whole and that another try would not make better."""
-    record_path = path.with_suffix(".json")
-    if not (record_path.is_file() and path.is_file()):
+    try:
+        record: dict[str, Any] = json.loads(path.with_suffix(".json").read_text())
+        left_out = dict(record["quarantine"])
+        if file_digest(path) != record["sha256"]:
+            return None
+    except (OSError, ValueError, KeyError, TypeError):  # absent or damaged
         return None
-    record: dict[str, Any] = json.loads(record_path.read_text())
-    whole = file_digest(path) == record["sha256"]
-    return record if whole and not may_be_mended(r for _, r in record["quarantine"]) else None
+    if {*record["images"], *left_out} != {listed.image for listed in job.images}:
+        return None
+    return None if may_be_mended(left_out.values()) else record
 
 
 def _make_shard(job: ShardJob, path: Path) -> dict[str, Any]:
-    pictures = []
+    pictures = np.empty((len(job.images), job.how.size, job.how.size), np.uint8)
     kept: list[str] = []
     sources: dict[str, str] = {}
     quarantine: list[list[str]] = []
@@ -90,15 +90,15 @@ def _make_shard(job: ShardJob, path: Path) -> dict[str, Any]:
         try:
             data = _read(listed)
             sources[listed.image] = _digest(data)
-            picture = transform(decode(data, max_pixels=job.max_pixels), job.how)
+            pictures[len(kept)] = transform(decode(data, max_pixels=job.max_pixels), job.how)
         except ValueError as error:
             quarantine.append([listed.image, str(error)])
             continue
-        pictures.append(picture)
         kept.append(listed.image)
-    size = job.how.size
-    shard = np.stack(pictures) if pictures else np.empty((0, size, size), np.uint8)
-    write_atomically(path, lambda file: np.save(file, shard, allow_pickle=False))
+    pictures = pictures[: len(kept)]
+    # A finished store is none while its shards are exchanged.
+    path.with_name(MANIFEST).unlink(missing_ok=True)
+    write_atomically(path, lambda file: np.save(file, pictures, allow_pickle=False))
     record = {
         "file": path.name,
         "images": kept,

@@ -38,7 +38,12 @@ def image_sheet(images: npt.NDArray[np.uint8], *, columns: int) -> npt.NDArray[n
 
 
 def pair_sheet(
-    names: Iterable[str], after: npt.NDArray[np.uint8], raw_dir: str | Path, *, columns: int
+    names: Iterable[str],
+    after: npt.NDArray[np.uint8],
+    raw_dir: str | Path,
+    *,
+    columns: int,
+    max_pixels: int,
 ) -> npt.NDArray[np.uint8]:
     """Lay images out in pairs: the file, whole and as it is, and beside it what became of it.
 
@@ -47,19 +52,27 @@ def pair_sheet(
         after: (N, S, S) uint8, the same images after the transform.
         raw_dir: Where the files are (see `sources.find_images`).
         columns: Images a row, an even number: half as many pairs.
+        max_pixels: As many as an image had to stay within when the store was built.
 
     Returns:
         One grey picture, uint8.
 
     Raises:
-        ValueError: If a file can no longer be decoded.
+        ValueError: If a file is gone or can no longer be decoded.
     """
     sources = find_images(raw_dir)
     size = after.shape[1]
-    # As many pixels as the store's own limit let pass once; the files have not changed since.
-    before = [decode(Path(sources[name].path).read_bytes(), max_pixels=2**62) for name in names]
     pairs = np.empty((2 * len(after), size, size), dtype=np.uint8)
-    pairs[0::2] = [_fitted(picture, size) for picture in before]
+    for number, name in enumerate(names):
+        try:
+            data = Path(sources[name].path).read_bytes()
+            pairs[2 * number] = _fitted(decode(data, max_pixels=max_pixels), size)
+        except (KeyError, OSError, ValueError) as error:
+            reason = "no such file" if isinstance(error, KeyError) else error
+            raise ValueError(
+                f"image '{name}' of the store is not to be read from '{raw_dir}' any more "
+                f"({reason}): build the store anew, or set preprocessing.sheet=after"
+            ) from error
     pairs[1::2] = after
     return image_sheet(pairs, columns=columns)
 

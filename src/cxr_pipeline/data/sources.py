@@ -1,6 +1,7 @@
 """Where the images of a data set lie on disk."""
 
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ class Source:
     """Nanoseconds since 1970."""
     leads_out: bool
     """Whether it is a link, or lies behind one, that leads out of the data set's folder."""
+    trouble: str | None = None
+    """Why there is nothing to read: a link to nothing, a folder, a pipe."""
 
 
 def find_images(raw_dir: str | Path) -> dict[str, Source]:
@@ -46,12 +49,12 @@ def find_images(raw_dir: str | Path) -> dict[str, Source]:
         *sorted(root.glob("images_*")),
         *sorted(root.glob("images_*/images")),
     ]
-    within = os.path.realpath(root) + os.sep
+    within = _with_separator(root)
     images: dict[str, Source] = {}
     for folder in folders:
         if not folder.is_dir():
             continue
-        folder_leads_out = not (os.path.realpath(folder) + os.sep).startswith(within)
+        folder_leads_out = not _with_separator(folder).startswith(within)
         with os.scandir(folder) as entries:
             for entry in entries:
                 if not entry.name.lower().endswith(IMAGE_SUFFIXES):
@@ -68,9 +71,16 @@ def find_images(raw_dir: str | Path) -> dict[str, Source]:
     return images
 
 
+def _with_separator(folder: Path) -> str:
+    """Where the folder really is, such that what lies in it begins with that."""
+    return os.path.join(os.path.realpath(folder), "")
+
+
 def _source(entry: "os.DirEntry[str]", leads_out: bool) -> Source:
     try:
         status = entry.stat()
-    except OSError:  # a link to nothing: reading it will say so
-        return Source(entry.path, 0, 0, leads_out)
-    return Source(entry.path, status.st_size, status.st_mtime_ns, leads_out)
+    except OSError as error:
+        kind = "broken link" if entry.is_symlink() else "inaccessible file"
+        return Source(entry.path, 0, 0, leads_out, f"{kind} ({error.strerror})")
+    trouble = None if stat.S_ISREG(status.st_mode) else "not a file"
+    return Source(entry.path, status.st_size, status.st_mtime_ns, leads_out, trouble)

@@ -21,13 +21,18 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cxr_pipeline.data.files import file_digest
 from cxr_pipeline.data.selection import EVERYTHING, Selection, select
-from cxr_pipeline.data.shards import shard_name
 
 MANIFEST = "manifest.json"
 INDEX = "index.parquet"
 QUARANTINE = "quarantine.csv"
 DUPLICATES = "duplicates.csv"
+
+
+def shard_name(number: int) -> str:
+    """Name a shard's file."""
+    return f"shard_{number:05d}.npy"
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ class ImageStore:
 
     def quarantine(self) -> pd.DataFrame:
         """Return the images left out, as columns `image` and `reason`."""
-        return pd.read_csv(self.folder / QUARANTINE, dtype=str)
+        return _read_csv(self.folder / QUARANTINE)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -69,7 +74,7 @@ class ImageStore:
 
     def duplicates(self) -> pd.DataFrame:
         """Return the images that are one picture in several patients: picture, image, patient."""
-        return pd.read_csv(self.folder / DUPLICATES, dtype=str)
+        return _read_csv(self.folder / DUPLICATES)
 
     def rows(self, *, split: str, selection: Selection = EVERYTHING) -> npt.NDArray[np.int64]:
         """Choose images for training or testing.
@@ -113,21 +118,33 @@ class ImageStore:
         return images
 
 
+def _read_csv(path: Path) -> pd.DataFrame:
+    # An image may be called NA.
+    return pd.read_csv(path, dtype=str, keep_default_na=False)
+
+
 def open_store(folder: Path) -> ImageStore:
     """Open a finished store.
 
     Raises:
-        ValueError: If the folder holds no finished store, or a shard is absent or of another size
-            than its manifest says.
+        ValueError: If the folder holds no finished store, or a file is absent or not as the
+            manifest says (of a shard only the size is looked at).
     """
-    remedy = "delete the folder and run `kedro run --pipeline=preprocessing`"
+    remedy = "`kedro run --pipeline=preprocessing` mends it, or builds another"
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
         index = pd.read_parquet(folder / INDEX)
-    except (OSError, ValueError) as error:
+        whole = {
+            INDEX: file_digest(folder / INDEX) == manifest["index_sha256"],
+            QUARANTINE: (folder / QUARANTINE).is_file(),
+            DUPLICATES: (folder / DUPLICATES).is_file(),
+        }
+        for shard in manifest["shards"]:
+            path = folder / shard["file"]
+            whole[path.name] = path.is_file() and path.stat().st_size == shard["bytes"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"'{folder}' holds no finished image store ({error}): {remedy}") from error
-    for shard in manifest["shards"]:
-        path = folder / shard["file"]
-        if not path.is_file() or path.stat().st_size != shard["bytes"]:
-            raise ValueError(f"image store '{folder}': {shard['file']} is damaged: {remedy}")
+    for name, as_it_was in whole.items():
+        if not as_it_was:
+            raise ValueError(f"image store '{folder}': {name} is damaged: {remedy}")
     return ImageStore(folder, manifest, index)

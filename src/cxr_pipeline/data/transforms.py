@@ -34,6 +34,10 @@ class Transform:
         }
 
 
+LONGEST = 32
+"""Of a side more than so many times as long as the other, only the middle is resized."""
+
+
 def transform(pixels: npt.NDArray[np.uint8], how: Transform) -> npt.NDArray[np.uint8]:
     """Resize, crop and equalise one image, as the paper's section 4.
 
@@ -56,18 +60,30 @@ def transform(pixels: npt.NDArray[np.uint8], how: Transform) -> npt.NDArray[np.u
 
 
 def resize_and_crop(pixels: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
-    """Make the shorter side of an (H, W) image `size` and cut out the centre: (S, S)."""
+    """Make the shorter side of an (H, W) image `size` and cut out the centre: (S, S).
+
+    Sides are rounded and the centre is placed as torchvision's `resize` and `center_crop` do, which
+    the authors use.
+    """
+    shorter = min(pixels.shape)
+    # Else a line of a million pixels would become a picture too large for memory.
+    pixels = _centre(pixels, LONGEST * shorter, LONGEST * shorter)
     height, width = pixels.shape
-    shorter = min(height, width)
-    new_height, new_width = (round(side * size / shorter) for side in (height, width))
+    new_height, new_width = (int(size * side / shorter) for side in (height, width))
     if (new_height, new_width) != (height, width):
         # Area averaging is the antialiased choice when shrinking; it only copies when growing.
         method = cv2.INTER_AREA if size < shorter else cv2.INTER_LINEAR
         pixels = np.asarray(
             cv2.resize(pixels, (new_width, new_height), interpolation=method), dtype=np.uint8
         )
-    top, left = (new_height - size) // 2, (new_width - size) // 2
-    return np.ascontiguousarray(pixels[top : top + size, left : left + size])
+    return np.ascontiguousarray(_centre(pixels, size, size))
+
+
+def _centre(pixels: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.uint8]:
+    """Cut out at most so many rows and columns."""
+    wanted = zip(pixels.shape, (height, width), strict=True)
+    top, left = (max(0, round((there - asked) / 2)) for there, asked in wanted)
+    return pixels[top : top + height, left : left + width]
 
 
 def equalise(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -1,8 +1,11 @@
 """Who makes the shards: threads here, or the workers of a Dask cluster."""
 
+import logging
 from collections.abc import Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Executor, ThreadPoolExecutor
 from contextlib import contextmanager
+
+logger = logging.getLogger(__name__)
 
 SECONDS_TO_REACH_CLUSTER = 30.0
 
@@ -16,7 +19,7 @@ def workers(count: int, dask_scheduler: str | None) -> Iterator[Executor]:
         dask_scheduler: Address of a Dask scheduler, whose workers are taken instead of threads.
 
     Raises:
-        ValueError: If Dask is not installed or the scheduler cannot be reached.
+        ValueError: If Dask is not installed, or the scheduler cannot be reached or is lost.
     """
     if not dask_scheduler:
         # Threads suffice: decoding, resizing and digesting leave Python's lock to the others.
@@ -24,17 +27,29 @@ def workers(count: int, dask_scheduler: str | None) -> Iterator[Executor]:
             yield pool
         return
     try:
-        from distributed import Client
+        from distributed import Client, KilledWorker
     except ImportError as error:
         raise ValueError(
-            "preprocessing.dask_scheduler needs Dask: pip install 'cxr_pipeline[dask]'"
+            f"preprocessing.dask_scheduler={dask_scheduler!r} needs Dask: "
+            "pip install 'cxr_pipeline[dask]'"
         ) from error
     try:
         client = Client(dask_scheduler, timeout=SECONDS_TO_REACH_CLUSTER)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:  # TypeError: TLS without certificates
         raise ValueError(
             f"preprocessing.dask_scheduler={dask_scheduler!r} cannot be reached: start one "
             "with `dask scheduler` and give its address, such as tcp://host:8786"
         ) from error
-    with client, client.get_executor(pure=False) as pool:
-        yield pool
+    # Of a lost cluster the error below says what is to be known; the client would add tracebacks.
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
+    with client:
+        if not client.nthreads():
+            logger.warning("No Dask worker yet: start some with `dask worker %s`", dask_scheduler)
+        try:
+            with client.get_executor(pure=False) as pool:
+                yield pool
+        except (CancelledError, KilledWorker) as error:
+            raise ValueError(
+                f"preprocessing.dask_scheduler={dask_scheduler!r}: its scheduler or workers were "
+                f"lost ({type(error).__name__}): see their logs, then run again: what is made stays"
+            ) from error

@@ -38,4 +38,5 @@ def show_images(
     if not pairs:
         return image_sheet(after, columns=SHEET_COLUMNS)
     names = images.index["image"].iloc[chosen]
-    return pair_sheet(names, after, raw_dir, columns=SHEET_COLUMNS)
+    most = images.manifest["parameters"]["max_pixels"]
+    return pair_sheet(names, after, raw_dir, columns=SHEET_COLUMNS, max_pixels=most)
