@@ -66,16 +66,14 @@ def resize_and_crop(pixels: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.
     the authors use.
     """
     shorter = min(pixels.shape)
-    # Else a line of a million pixels would become a picture too large for memory.
-    pixels = _centre(pixels, LONGEST * shorter, LONGEST * shorter)
-    height, width = pixels.shape
-    new_height, new_width = (int(size * side / shorter) for side in (height, width))
-    if (new_height, new_width) != (height, width):
+    if shorter != size:
+        # Else a line of a million pixels would become a picture too large for memory.
+        pixels = _centre(pixels, LONGEST * shorter, LONGEST * shorter)
+        height, width = (int(size * side / shorter) for side in pixels.shape)
         # Area averaging is the antialiased choice when shrinking; it only copies when growing.
         method = cv2.INTER_AREA if size < shorter else cv2.INTER_LINEAR
-        pixels = np.asarray(
-            cv2.resize(pixels, (new_width, new_height), interpolation=method), dtype=np.uint8
-        )
+        resized = cv2.resize(pixels, (width, height), interpolation=method)
+        pixels = np.asarray(resized, dtype=np.uint8)
     return np.ascontiguousarray(_centre(pixels, size, size))
 
 
