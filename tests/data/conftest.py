@@ -84,6 +84,12 @@ def make_data_set(row, write_csv):
     return make
 
 
+@pytest.fixture
+def raw(tmp_path, make_data_set):
+    """Twelve images of six patients, to spoil."""
+    return make_data_set(tmp_path / "raw")
+
+
 @pytest.fixture(scope="session")
 def plan():
     """Plan the store of a raw folder."""
