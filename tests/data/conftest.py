@@ -90,6 +90,12 @@ def raw(tmp_path, make_data_set):
     return make_data_set(tmp_path / "raw")
 
 
+@pytest.fixture
+def root(tmp_path):
+    """Where the stores of that data set go."""
+    return tmp_path / "stores"
+
+
 @pytest.fixture(scope="session")
 def plan():
     """Plan the store of a raw folder."""

@@ -7,9 +7,13 @@ import numpy as np
 import pytest
 
 from cxr_pipeline.data.decode import decode
+from cxr_pipeline.data.store import DUPLICATES, INDEX, MANIFEST, QUARANTINE
 from cxr_pipeline.data.transforms import Transform, transform
 
 LONG_AGO = 1_000_000_000 * 10**9
+
+ALWAYS_WRITTEN = {INDEX, QUARANTINE, DUPLICATES, MANIFEST}
+"""What a build writes though all its shards are there."""
 
 REASONS = ["missing file", "empty file", "truncated file", "not a readable image"]
 
