@@ -237,6 +237,19 @@ def test_more_than_allowed_stops_the_build_with_counts_reasons_and_remedy(raw, r
     assert "no finished image store" in refusal(open_store, root / planned.version())
 
 
+def test_of_many_reasons_the_commonest_are_told(raw, root, plan, caplog):
+    paths = sorted((raw / "images").iterdir())
+    spoilt = dict(zip(paths, [*REASONS, "empty file", "empty file"], strict=False))
+    for path, kind in spoilt.items():
+        damage(path, kind)
+    paths[6].unlink()
+    paths[6].mkdir()
+    with caplog.at_level(logging.WARNING):
+        build_store(plan(raw, max_quarantined=0.9), root)
+    assert "7 images quarantined (3 empty file, " in caplog.text
+    assert ", 2 more): see" in caplog.text
+
+
 def test_a_store_that_is_there_is_refused_where_less_is_allowed_by_now(raw, root, plan):
     damage(raw / "images" / FIRST, "empty file")
     store = build_store(plan(raw, max_quarantined=0.1), root)

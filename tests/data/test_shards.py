@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.data.pictures import encoded, noise
 from tests.data.stores import REASONS, age, contents, damage, pad, swap_unseen, transformed, written
 
+from cxr_pipeline.data import shards
 from cxr_pipeline.data.shards import LINK, Listed, ShardJob, build_shard, may_be_mended
 from cxr_pipeline.data.store import MANIFEST
 from cxr_pipeline.data.transforms import Transform
@@ -238,3 +239,18 @@ def test_a_store_is_not_finished_while_one_of_its_shards_is_exchanged(job, folde
     (folder / "shard_00003.npy").unlink()
     build_shard(job)
     assert not (folder / MANIFEST).exists()
+
+
+def test_a_run_that_another_overtook_leaves_its_finished_store_alone(job, folder, monkeypatch):
+    decode, nested = shards.decode, []
+
+    def overtaken(data, *, max_pixels):
+        if not nested:
+            nested.append(1)
+            nested.append(build_shard(job))
+            (folder / MANIFEST).write_text("{}")
+        return decode(data, max_pixels=max_pixels)
+
+    monkeypatch.setattr(shards, "decode", overtaken)
+    assert build_shard(job) == nested[1]
+    assert (folder / MANIFEST).exists()

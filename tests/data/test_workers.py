@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from distributed import LocalCluster
@@ -14,6 +15,7 @@ from tests.data.stores import contents, damage, refusal
 from cxr_pipeline.data import build
 from cxr_pipeline.data import workers as workers_module
 from cxr_pipeline.data.build import build_store
+from cxr_pipeline.data.shards import build_shard
 from cxr_pipeline.data.workers import workers
 
 
@@ -125,6 +127,27 @@ def test_an_error_on_a_worker_arrives_and_the_other_shards_are_given_up(
     assert sum(completed.tasks.values()) < 11
     monkeypatch.undo()
     assert len(build_store(planned, tmp_path / "stores")) == 12  # the workers are still there
+
+
+def test_a_shard_that_a_worker_died_of_is_made_by_another_without_a_trace(
+    raw, root, plan, monkeypatch
+):
+    here = build_store(plan(raw), root)
+    make, died = build_shard, root / "died"
+
+    def die_once(job):
+        if not died.exists():
+            died.touch()
+            Path(job.folder).mkdir(parents=True)
+            (Path(job.folder) / ".shard_00000.npy.99.part").write_bytes(b"half")
+            os._exit(1)
+        return make(job)
+
+    monkeypatch.setattr(build, "build_shard", die_once)
+    with local_cluster(1) as running:
+        there = build_store(plan(raw, dask_scheduler=running.scheduler_address), root / "there")
+    assert died.exists()
+    assert contents(there.folder) == contents(here.folder)
 
 
 def test_workers_that_die_of_a_shard_stop_the_build_with_the_remedy(

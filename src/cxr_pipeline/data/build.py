@@ -2,9 +2,12 @@
 
 import io
 import logging
+import math
 import os
 import time
 from concurrent.futures import Future, wait
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +54,8 @@ def build_store(plan: StorePlan, root: Path) -> ImageStore:
     jobs = plan.jobs(folder)
     records = _run(jobs, plan)
     made = sum(record["made"] for record in records)
-    _remove_litter(folder, before=started)
+    # On a cluster a worker may have died of a shard that another then made.
+    _remove_litter(folder, before=math.inf if plan.dask_scheduler else started)
     store = _finish(plan, folder, version, records)
     logger.info(
         "Image store %s: %d images kept, %d quarantined; %d of %d shards made, %.1f s",
@@ -87,7 +91,7 @@ def _reuse(store: ImageStore, plan: StorePlan) -> ImageStore:
     # Kedro loads the version used last when none is named (see `ImageStoreDataset`).
     os.utime(store.folder / MANIFEST)
     logger.info("Image store %s is up to date: %d images, reused", store.version, len(store))
-    return open_store(store.folder)
+    return replace(store, manifest=manifest)
 
 
 def _run(jobs: list[ShardJob], plan: StorePlan) -> list[dict[str, Any]]:
@@ -115,10 +119,11 @@ def _result(
 
 
 def _remove_litter(folder: Path, before: float) -> None:
-    """Remove what killed builds left half written."""
+    """Remove what was left half written, but not what another run is writing now."""
     for path in folder.glob(".*.part"):
-        if path.stat().st_mtime < before:
-            path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime < before:
+                path.unlink()
 
 
 def _finish(
@@ -198,7 +203,7 @@ def _warn_of_duplicates(duplicates: pd.DataFrame, folder: Path) -> None:
 
 
 def _some(names: list[str], separator: str) -> str:
-    """The first names, and how many more there are."""
+    """The first few, and how many more there are."""
     rest = len(names) - NAMES_SHOWN
     return separator.join([*names[:NAMES_SHOWN], *([f"{rest} more"] if rest > 0 else [])])
 
@@ -211,9 +216,8 @@ def _judge_quarantine(quarantine: pd.DataFrame, plan: StorePlan, folder: Path) -
     """Refuse a store that would lack too many of its images."""
     if quarantine.empty:
         return
-    reasons = ", ".join(
-        f"{count} {reason}" for reason, count in quarantine["reason"].value_counts().items()
-    )
+    counts = quarantine["reason"].value_counts()
+    reasons = _some([f"{count} {reason}" for reason, count in counts.items()], ", ")
     if LINK in set(quarantine["reason"]):
         reasons += "; preprocessing.follow_links=true would follow the links"
     share = len(quarantine) / len(plan.table)

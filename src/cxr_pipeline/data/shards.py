@@ -96,6 +96,9 @@ def _make_shard(job: ShardJob, path: Path) -> dict[str, Any]:
             continue
         kept.append(listed.image)
     pictures = pictures[: len(kept)]
+    meanwhile = _record_of(path, job)
+    if meanwhile and meanwhile["sources"] == sources:
+        return meanwhile  # another run over the same data was quicker
     # A finished store is none while its shards are exchanged.
     path.with_name(MANIFEST).unlink(missing_ok=True)
     write_atomically(path, lambda file: np.save(file, pictures, allow_pickle=False))
