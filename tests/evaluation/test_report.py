@@ -75,7 +75,9 @@ def folders(tmp_path):
     by_split_and_view = count_classes_by_split_and_view(labels)
     by_split_and_view.to_csv(reports / "class_counts_by_split_and_view.csv", index=False)
     count_cooccurrence(labels).to_csv(reports / "cooccurrence.csv", index=False)
-    (reports / "quarantine.csv").write_text("image,reason\nbroken.png,truncated file\n")
+    (reports / "image_accounting.csv").write_text(
+        "what,images\nlisted for the store,1200\nquarantined: truncated file,1\n"
+    )
     (reports / "parameter_counts.csv").write_text(
         "model,component,parameters,paper\ngan,generator,3606976,3606976\ngan,extra,1234,\n"
     )
@@ -142,7 +144,7 @@ def test_tables_hold_the_numbers_with_commas_and_blanks_where_none_is(folders):
     assert ["Hernia", "7", "227"] in rows
     assert ["gan", "generator", "3,606,976", "3,606,976"] in rows
     assert ["gan", "extra", "1,234", ""] in rows
-    assert ["truncated file", "1"] in rows
+    assert ["quarantined: truncated file", "1"] in rows
 
 
 def test_counts_by_split_and_view_stand_below_their_split(folders):
@@ -175,19 +177,19 @@ def test_the_training_is_told_in_figures(folders):
 def test_what_stands_in_files_is_shown_and_never_taken_for_html(folders):
     reports, _ = folders
     reason = "<script>alert('&')</script>"
-    table = pd.DataFrame({"image": ["00000001_000.png", "b.png"], "reason": [reason, reason]})
-    table.to_csv(reports / "quarantine.csv", index=False)
+    table = pd.DataFrame({"what": [reason], "images": [2]})
+    table.to_csv(reports / "image_accounting.csv", index=False)
     html = render_report(*folders)
     assert "<script>" not in html
     assert [reason, "2"] in Page(html).rows
-    # Names of images are names of patients.
-    assert "00000001" not in html
 
 
-def test_an_empty_quarantine_is_not_spoken_of(folders):
+def test_no_image_that_was_left_out_or_shared_is_named(folders):
     reports, _ = folders
-    (reports / "quarantine.csv").write_text("image,reason\n")
-    assert "left out" not in Page(render_report(*folders)).text
+    for name in ("quarantine", "duplicates", "label_violations"):
+        (reports / f"{name}.csv").write_text("image,reason\n00000001_000.png,truncated file\n")
+    # Names of images are names of patients.
+    assert "00000001" not in render_report(*folders)
 
 
 def test_an_empty_project_says_which_command_makes_each_part(tmp_path):
@@ -197,7 +199,7 @@ def test_an_empty_project_says_which_command_makes_each_part(tmp_path):
     commands = re.findall(r"Not made yet: (kedro run --pipeline=\w+)", page.text)
     assert commands == [
         f"kedro run --pipeline={name}"
-        for name in (*["labels"] * 4, "preprocessing", "reporting", *MODELS)
+        for name in (*["labels"] * 4, *["preprocessing"] * 2, "reporting", *MODELS)
     ]
 
 

@@ -43,7 +43,7 @@ def render_report(reports: Path, models: Path) -> str:
         cooccurrence=_table(cooccurrence),
         cooccurrence_chart=_chart(cooccurrence_chart, cooccurrence),
         transformed_images=_picture(reports / "transformed_images.png"),
-        quarantine=_quarantine_reasons(reports / "quarantine.csv"),
+        image_accounting=_table(reports / "image_accounting.csv"),
         parameter_counts=_table(reports / "parameter_counts.csv"),
         models=[_model(name, reports / name, models / name / "config.json") for name in MODELS],
     )
@@ -61,13 +61,6 @@ def _model(name: str, folder: Path, config: Path) -> dict[str, Any]:
             for path in steps
         ],
     }
-
-
-def _quarantine_reasons(path: Path) -> dict[str, Any] | None:
-    """Count the reasons; the images' names tell of patients, and the page may be sent around."""
-    if not path.is_file():
-        return None
-    return _content(pd.read_csv(path)["reason"].value_counts().reset_index(name="images"))
 
 
 def _split_table(path: Path) -> dict[str, Any] | None:

@@ -17,7 +17,7 @@ def create_pipeline(trained: Sequence[str] = ()) -> Pipeline:
     made_before = []
     if trained:
         made_before += ["class_counts", "class_counts_by_split_and_view", "cooccurrence"]
-        made_before += ["quarantine", "transformed_images"]
+        made_before += ["image_accounting", "transformed_images"]
     for model in trained:
         made_before += [f"{model}.config", f"{model}.history", f"{model}.samples"]
     return Pipeline(
