@@ -26,6 +26,8 @@ NIH_COLUMNS = {
     "Patient Gender": "sex",
     "View Position": "view",
 }
+# What NIH's file calls a column now -> what it, and copies of it, called the column before.
+RENAMED = {"Patient Sex": "Patient Gender"}
 CXR_LT_COLUMNS = {"id": "image", "subj_id": "patient"}
 
 # What tells a label file from other CSVs, such as NIH's BBox_List_2017.csv.
@@ -189,7 +191,8 @@ def _read_csv(path: Path, rows: int | None = None) -> pd.DataFrame:
         raise ValueError(f"label file '{path}' is no readable CSV ({reason}): fetch it anew") from (
             error
         )
-    return table.rename(columns=lambda column: str(column).strip())
+    table = table.rename(columns=lambda column: str(column).strip())
+    return table.rename(columns={new: old for new, old in RENAMED.items() if old not in table})
 
 
 def _text_rows(path: Path, columns: dict[str, str]) -> pd.DataFrame:
