@@ -8,7 +8,11 @@ import yaml
 from cxr_pipeline.parameters import Parameters, check_parameters
 
 PROJECT = Path(__file__).resolve().parents[1]
-BASE = yaml.safe_load((PROJECT / "conf/base/parameters.yml").read_text())
+BASE = {
+    section: content
+    for path in (PROJECT / "conf/base").glob("parameters*.yml")
+    for section, content in yaml.safe_load(path.read_text()).items()
+}
 
 
 def changed(path, value):
@@ -56,6 +60,14 @@ def test_the_base_configuration_is_valid_and_the_paper_s():
         ("preprocessing.size", 8),
         ("preprocessing.max_quarantined", 1.1),
         ("preprocessing.workers", 0),
+        ("download.attempts", 0),
+        ("download.timeout", 0.0),
+        ("download.max_unpacked_gb", -1.0),
+        ("download.label_file.url", "ftp://nih.gov/labels.csv"),
+        ("download.label_file.name", "../labels.csv"),
+        ("download.label_file.size", 0),
+        ("download.label_file.sha256", "abc"),
+        ("download.label_file.md5", "not hexadecimal, though as long"),
     ],
 )
 def test_a_value_out_of_range_or_of_another_type_is_refused_by_name(path, value):
@@ -96,6 +108,35 @@ def test_shares_that_leave_nobody_to_train_on_are_refused():
     parameters = changed("labels.validation", 0.5)
     parameters["labels"]["test"] = 0.5
     assert "must stay below 1" in refusal(parameters)
+
+
+def test_nih_s_twelve_archives_are_configured_once_each():
+    download = check_parameters(BASE).download
+    assert [archive.name for archive in download.archives] == [
+        f"images_{number:03d}.tar.gz" for number in range(1, 13)
+    ]
+    for known in ("url", "size", "md5"):
+        assert len({getattr(archive, known) for archive in download.archives}) == 12
+    assert 45e9 < sum(archive.size for archive in download.archives) < 45.1e9
+
+
+def test_a_file_of_which_only_name_and_address_are_known_is_enough():
+    parameters = changed("download.label_file", {"name": "labels.csv", "url": None})
+    assert check_parameters(parameters).download.label_file.size is None
+
+
+@pytest.mark.parametrize(
+    "name", ["pictures.tar.gz", "images_001.zip", "images_001", "images_a.b.tar"]
+)
+def test_an_archive_whose_folder_would_not_be_found_is_refused(name):
+    message = refusal(changed("download.archives", [{"name": name, "url": None}]))
+    assert f"archive '{name}' must be called images_*.tar.gz" in message
+
+
+def test_two_archives_of_one_folder_are_refused():
+    names = ["images_001.tar.gz", "images_001.tar"]
+    archives = [{"name": name, "url": None} for name in names]
+    assert "become the same folder" in refusal(changed("download.archives", archives))
 
 
 def test_all_problems_are_listed_at_once():

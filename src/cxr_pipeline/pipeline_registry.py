@@ -2,7 +2,14 @@
 
 from kedro.pipeline import Pipeline
 
-from cxr_pipeline.pipelines import labels, preprocessing, reporting, sample_data, training
+from cxr_pipeline.pipelines import (
+    download,
+    labels,
+    preprocessing,
+    reporting,
+    sample_data,
+    training,
+)
 
 
 def register_pipelines() -> dict[str, Pipeline]:
@@ -11,6 +18,7 @@ def register_pipelines() -> dict[str, Pipeline]:
     gan = data + training.create_pipeline("gan") + reporting.create_pipeline(trained=("gan",))
     return {
         "sample_data": sample_data.create_pipeline(),
+        "download": download.create_pipeline(),
         "labels": labels.create_pipeline(),
         "preprocessing": data,
         "gan": gan,
