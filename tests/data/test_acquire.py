@@ -8,6 +8,7 @@ import pytest
 
 from cxr_pipeline.data.acquire import RemoteFile, acquire
 from cxr_pipeline.data.files import file_digest, readable_size
+from cxr_pipeline.data.label_files import read_label_rows
 
 LABELS = b"Image Index,Finding Labels\n"
 
@@ -166,3 +167,14 @@ def test_a_broken_archive_stays_to_be_looked_at_and_the_rest_as_it_was(get, web,
         "images_002.tar.gz",
         "labels.csv",
     ]
+
+
+def test_nih_s_file_is_read_with_the_header_it_has_now_as_with_the_one_before(
+    tmp_path, row, write_csv
+):
+    path = write_csv(tmp_path, [row("a.png", sex="F"), row("b.png", sex="M")])
+    before = read_label_rows(path).table
+    path.write_text(path.read_text().replace("Patient Gender", "Patient Sex", 1))
+    now = read_label_rows(path).table
+    assert now["sex"].tolist() == ["F", "M"]
+    assert now.equals(before)

@@ -126,14 +126,6 @@ def test_file_of_2017_with_its_trailing_column_and_odd_ages(tmp_path, row, write
     assert "1 of 5 ages are impossible (the first: '411')" in caplog.text
 
 
-def test_the_header_that_nih_renamed_is_taken_as_before(tmp_path, row, write_csv):
-    before = write_csv(tmp_path, [row("a.png", sex="F"), row("b.png", sex="M")])
-    table = read_labels(before)
-    before.write_text(before.read_text().replace("Patient Gender", "Patient Sex", 1))
-    pd.testing.assert_frame_equal(read_labels(before), table)
-    assert table["sex"].tolist() == ["F", "M"]
-
-
 def test_lines_that_end_in_a_comma_under_a_header_that_does_not_are_read_in_place(
     tmp_path, row, write_csv
 ):

@@ -25,7 +25,9 @@ STALLED = 600_000
 def served(project, web, few_images, tmp_path):
     """NIH's layout on a server, and a configuration that points there."""
     images = sorted((few_images / "images").iterdir())
-    labels = few_images / LABELS
+    labels = tmp_path / LABELS
+    text = (few_images / LABELS).read_text()
+    labels.write_text(text.replace("Patient Gender", "Patient Sex"))  # as NIH's is
     web.serve(f"/{LABELS}", labels.read_bytes())
     # Sections are merged with those of conf/base, lists are replaced.
     size, sha256 = labels.stat().st_size, file_digest(labels)
