@@ -114,8 +114,7 @@ def _receive_all(
         try:
             return _receive(partial, timeout, on_progress)
         except (_DroppedError, requests.RequestException, HTTPError) as error:
-            # The libraries' errors may hold others behind their message.
-            reason = " ".join(str(error.args[0] if error.args else error).split())
+            reason = _reason(error)
             # Redirected in a circle, or to what is no web address.
             if isinstance(error, (ValueError, requests.TooManyRedirects)):
                 raise ValueError(f"{partial.url} leads nowhere ({reason}): correct it") from error
@@ -131,6 +130,13 @@ def _receive_all(
         seconds = min(max(2.0 ** (failures - 1), wait), LONGEST_PAUSE)
         logger.warning("%s: %s; again in %.0f s", partial.target.name, reason, seconds)
         pause(seconds)
+
+
+def _reason(error: object) -> str:
+    """What is at the bottom of an error that wraps others, without the objects it happened in."""
+    while isinstance(error, Exception):
+        error = getattr(error, "reason", None) or next(iter(error.args), type(error).__name__)
+    return " ".join(re.sub(r"^HTTPS?Connection\w*\([^)]*\): ", "", str(error)).split())
 
 
 def _receive(partial: Partial, timeout: float, on_progress: OnProgress) -> None:
@@ -176,8 +182,8 @@ def _refuse_other_answers(response: requests.Response, partial: Partial) -> None
 
 def _refusal(partial: Partial, reason: str) -> ValueError:
     return ValueError(
-        f"{partial.url} {reason}: correct the url, or put '{partial.target.name}' into "
-        f"'{partial.target.parent}' by hand"
+        f"{partial.url} {reason}: correct the url, or set it to null and put "
+        f"'{partial.target.name}' into '{partial.target.parent}' by hand"
     )
 
 
