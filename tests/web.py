@@ -24,6 +24,7 @@ class Seen(NamedTuple):
     path: str
     range: str | None
     if_range: str | None
+    encoding: str | None
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class Answer:
     """Bytes after which the connection ends."""
     stall_after: int | None = None
     """Bytes after which nothing more comes until the server is closed."""
+    start: int | None = None
+    """Byte that a range begins with, whatever was asked for."""
     ranges: bool = True
     if_range: bool = True
     length: bool = True
@@ -80,7 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         web = self.server
-        seen = Seen(self.path, self.headers["Range"], self.headers["If-Range"])
+        seen = Seen(self.path, *map(self.headers.get, ("Range", "If-Range", "Accept-Encoding")))
         web.seen.append(seen)
         answer = web.spoilt[self.path].popleft() if web.spoilt[self.path] else Answer()
         file = web.files.get(self.path)
@@ -95,6 +98,7 @@ class _Handler(BaseHTTPRequestHandler):
         unchanged = seen.if_range in {None, file.etag, file.last_modified} or not answer.if_range
         if seen.range and answer.ranges and unchanged:
             start = int(seen.range.removeprefix("bytes=").removesuffix("-"))
+            start = start if answer.start is None else answer.start
         self.send_response(200 if start is None else 206 if start < len(data) else 416)
         for name, value in {"ETag": file.etag, "Last-Modified": file.last_modified}.items():
             if value:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from tests.web import Answer
+from tests.web import LAST_MODIFIED, Answer
 
 from cxr_pipeline.data.download import fetch
 from cxr_pipeline.data.partial import Partial, Version
@@ -120,7 +120,7 @@ def test_a_dropped_connection_is_gone_on_with(web, fetcher):
     assert fetcher.target.read_bytes() == DATA
     first, second = web.seen
     assert first.range is None
-    assert second == (FILE, f"bytes={HALF}-", '"first"')
+    assert second == (FILE, f"bytes={HALF}-", '"first"', "identity")
     assert fetcher.pauses == [1.0]
     assert fetcher.progress == sorted(fetcher.progress)
 
@@ -198,6 +198,31 @@ def test_a_file_that_changed_on_the_server_is_begun_anew(web, fetcher, first, se
     web.serve(FILE, DATA, **second)
     fetcher(url)
     assert fetcher.target.read_bytes() == DATA
+
+
+def test_a_weak_etag_is_no_condition_for_a_range(web, fetcher):
+    url = web.serve(FILE, DATA, etag='W/"first"')
+    web.spoil(FILE, Answer(drop_after=HALF))
+    fetcher(url)
+    assert fetcher.target.read_bytes() == DATA
+    assert web.seen[1].if_range == LAST_MODIFIED
+
+
+@pytest.mark.parametrize("start", [0, HALF - 1, HALF + 1])
+def test_another_range_than_asked_for_is_not_added(web, fetcher, start):
+    url = web.serve(FILE, DATA)
+    web.spoil(FILE, Answer(drop_after=HALF), Answer(start=start))
+    fetcher(url)
+    assert fetcher.target.read_bytes() == DATA
+    assert ranges(web) == [None, f"bytes={HALF}-", None]
+
+
+def test_a_record_never_stands_beside_bytes_of_another_version(fetcher):
+    partial = Partial("http://nih.gov/file", fetcher.target, None, {})
+    fetcher.target.parent.mkdir()
+    partial.path.write_bytes(b"old")
+    partial.begin(Version(partial.url, '"second"', None, 5))
+    assert fetcher.leftovers() == ["images_001.tar.gz.part.json"]
 
 
 def test_nothing_is_added_where_a_change_could_not_be_told(web, fetcher):

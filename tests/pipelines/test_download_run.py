@@ -79,7 +79,9 @@ def test_a_killed_download_goes_on_and_what_it_fetched_is_used(project, served):
     served.seen.clear()
     result = project.run("--pipeline=download")
     assert result.returncode == 0, result.stderr
-    assert served.seen == [(f"/{ARCHIVES[1]}", f"bytes={arrived}-", '"first"')]
+    assert [seen[:3] for seen in served.seen] == [
+        (f"/{ARCHIVES[1]}", f"bytes={arrived}-", '"first"')
+    ]
     assert sorted(path.name for path in folder.iterdir()) == [LABELS, "images_001", "images_002"]
     assert "--params=raw_dir=data/cxr14" in result.stderr
     table = pd.read_csv(project.folder / "data/08_reporting/downloaded_files.csv")

@@ -19,7 +19,8 @@ logger = logging.getLogger(__name__)
 NIH_PAGE = "https://nihcc.app.box.com/v/ChestXray-NIHCC"
 
 FETCHED, UNPACKED, KEPT, MISSING = "fetched", "unpacked", "kept", "missing"
-"""What a run did: fetched a file (and unpacked it); unpacked one that lay there; found it done."""
+"""What a run did with a file: fetched it (and unpacked it), unpacked what lay there, found it done
+before, or found neither it nor an address."""
 
 
 @dataclass(frozen=True)
