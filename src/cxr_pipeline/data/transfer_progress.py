@@ -71,7 +71,7 @@ def _lines(action: str) -> OnProgress:
             return
         last_line = now
         rate = (done - first) / (now - started)
-        news = f"{readable_size(done)}"
+        news = readable_size(done)
         if total is not None:
             news += f" of {readable_size(total)}"
         news += f", {readable_size(rate)}/s"
