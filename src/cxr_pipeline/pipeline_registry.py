@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Pipeline
 
-from cxr_pipeline.pipelines import labels, preprocessing, reporting, sample_data, training
+from cxr_pipeline.pipelines import labels, preprocessing, prune, reporting, sample_data, training
 
 
 def register_pipelines() -> dict[str, Pipeline]:
@@ -15,5 +15,6 @@ def register_pipelines() -> dict[str, Pipeline]:
         "preprocessing": data,
         "gan": gan,
         "reporting": reporting.create_pipeline(),
+        "prune": prune.create_pipeline(),
         "__default__": gan,
     }
