@@ -362,7 +362,7 @@ def test_a_header_that_claims_too_many_pixels_is_refused_before_they_are_decoded
         "pydicom.pixels.decoders.base.Decoder.as_array", lambda *_, **__: pytest.fail("decoded")
     )
     data = dicom(noise(), Rows=60000, Columns=60000)
-    assert refusal(data) == f"more than {MANY} pixels"
+    assert refusal(data) == "more than 10,000,000 pixels"
     assert refusal(dicom(noise()), max_pixels=139) == "more than 139 pixels"
     # A small header before a large JPEG.
     lying = dicom(

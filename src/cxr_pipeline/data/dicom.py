@@ -144,7 +144,7 @@ def _check_header(dataset: "Dataset", max_pixels: int) -> None:
     if not dataset.get("PixelData"):
         raise _RefusalError("DICOM without pixels")
     if dataset.Rows * dataset.Columns > max_pixels:
-        raise _RefusalError(f"more than {max_pixels} pixels")
+        raise _RefusalError(f"more than {max_pixels:,} pixels")
     if dataset.SamplesPerPixel not in (1, 3):
         raise _RefusalError("DICOM colours not supported")
     if dataset.HighBit != dataset.BitsStored - 1:  # as the standard once allowed
