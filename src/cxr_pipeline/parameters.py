@@ -235,6 +235,14 @@ class GanParameters(TrainingParameters):
     generator_steps: PositiveInt = Field(description="Generator steps a discriminator step.")
 
 
+class PruneParameters(ClosedModel):
+    """How many old versions are kept."""
+
+    stores: PositiveInt = Field(description="Image stores kept: those used last.")
+    models: PositiveInt = Field(description="Finished MLflow runs of each model that keep it.")
+    dry_run: bool = Field(description="Only say what would be removed.")
+
+
 class Parameters(ClosedModel):
     """All of `parameters*.yml`."""
 
@@ -244,6 +252,7 @@ class Parameters(ClosedModel):
     labels: LabelParameters
     preprocessing: PreprocessingParameters
     gan: GanParameters
+    prune: PruneParameters
 
 
 def check_parameters(raw: dict[str, Any]) -> Parameters:

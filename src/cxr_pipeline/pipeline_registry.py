@@ -6,6 +6,7 @@ from cxr_pipeline.pipelines import (
     download,
     labels,
     preprocessing,
+    prune,
     reporting,
     sample_data,
     training,
@@ -23,5 +24,6 @@ def register_pipelines() -> dict[str, Pipeline]:
         "preprocessing": data,
         "gan": gan,
         "reporting": reporting.create_pipeline(),
+        "prune": prune.create_pipeline(),
         "__default__": gan,
     }
