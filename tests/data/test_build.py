@@ -17,9 +17,9 @@ from PIL import Image
 
 from cxr_pipeline.data import build
 from cxr_pipeline.data.build import build_store
+from cxr_pipeline.data.decode import decode
 from cxr_pipeline.data.labels import findings_text, read_labels
 from cxr_pipeline.data.store import MANIFEST, QUARANTINE, open_store
-from cxr_pipeline.data.decode import decode
 from cxr_pipeline.data.transforms import Transform, transform
 
 LONG_AGO = 1_000_000_000 * 10**9
