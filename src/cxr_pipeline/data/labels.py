@@ -72,9 +72,9 @@ def check_labels(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _described(case: dict[Hashable, Any]) -> str:
-    failure = f"{case['failure_case']!r} fails {case['check']}"
-    of_table = pd.isna(case["index"])
-    return failure if of_table else f"row {case['index']}: {case['column']}={failure}"
+    row = "" if pd.isna(case["index"]) else f"row {case['index']}: "
+    column = "" if pd.isna(case["column"]) else f"{case['column']}="
+    return f"{row}{column}{case['failure_case']!r} fails {case['check']}"
 
 
 def read_labels(raw_dir: str | Path, source: Literal["auto"] | Source = "auto") -> pd.DataFrame:
