@@ -156,6 +156,11 @@ def test_names_of_findings_are_made_ours_and_unknown_ones_stay(tmp_path, row, wr
     assert findings == ["Pleural_Thickening|Mass", "Gout|Mass", "", "No Finding"]
 
 
+def test_a_file_in_nihs_columns_knows_the_further_findings_that_it_names(tmp_path, row, write_csv):
+    write_csv(tmp_path, [row("a.png", "Tortuous Aorta|Mass"), row("b.png", "Gout")])
+    assert read_label_rows(tmp_path).classes == (*FINDINGS, "Tortuous Aorta", NO_FINDING)
+
+
 def test_windows_files_with_a_byte_order_mark_spaces_and_quoted_commas(tmp_path, row, write_csv):
     path = write_csv(tmp_path, [row(' "a,1.png"', ' "Mass | Nodule"', patient=" 7 ", sex=" F ")])
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))

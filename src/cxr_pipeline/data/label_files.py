@@ -55,7 +55,8 @@ class LabelRows:
     (CXR-LT's own), cells (`4 for 11` where a line has other cells than the header). Blank cells are
     missing."""
     classes: tuple[str, ...]
-    """The classes that the files know, in the order of `findings.CLASSES`."""
+    """The classes that the files know, in the order of `findings.CLASSES`: NIH's 14 findings, those
+    it names besides, and `No Finding`, or those that CXR-LT's files have a column for."""
     beside: pd.DataFrame | None = None
     """The rows of NIH's file beside those of CXR-LT, in the same columns."""
 
@@ -77,7 +78,11 @@ def read_label_rows(raw_dir: str | Path, source: Literal["auto"] | Source = "aut
     files = find_label_files(raw_dir, source)
     logger.info("Labels from %s", ", ".join(f"'{path}'" for path in files.paths))
     if files.source == "nih":
-        return LabelRows(_nih_rows(files.paths[0]), (*FINDINGS, NO_FINDING))
+        table = _nih_rows(files.paths[0])
+        texts = table["findings"].dropna().unique()
+        # Images drawn by a model of CXR-LT's further findings come in NIH's columns too.
+        named = {name for text in texts for name in text.split("|")}
+        return LabelRows(table, tuple(classes_among({*FINDINGS, NO_FINDING, *named})))
     tables = []
     known: dict[str, list[str]] = {}
     for path in files.paths:
