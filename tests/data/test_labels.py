@@ -147,6 +147,15 @@ def test_the_file_of_2017_with_its_trailing_column_and_odd_ages(tmp_path, row, w
     assert "1 of 5 ages are impossible (the first: '411')" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("text", "years"),
+    [("364D", 0), ("365D", 1), ("011M", 0), ("012M", 1), ("58.9", 58), ("120", 120), ("121", -1)],
+)
+def test_an_age_is_in_whole_years_past(tmp_path, row, write_csv, text, years):
+    write_csv(tmp_path, [row(age=text)])
+    assert read_labels(tmp_path)["age"].fillna(-1).tolist() == [years]
+
+
 def test_possible_ages_are_not_warned_of(tmp_path, row, write_csv, caplog):
     write_csv(tmp_path, [row(age="120"), row("b.png", age="")])
     with caplog.at_level(logging.WARNING):
@@ -224,6 +233,29 @@ def test_findings_text_joins_in_the_order_of_the_classes_with_no_finding_alone(
         "",
         "Mass",
     ]
+
+
+CELLS = st.one_of(
+    st.sampled_from(["", "0", "1", "1.0", "2", "M", "PA", "58", "058Y", "Mass", "No Finding", "٣"]),
+    st.text(st.sampled_from('aM1.,|"\n\r\x00\x1f =é\u2028/\\'), max_size=5),
+)
+
+
+@settings(deadline=None, derandomize=True, max_examples=200)
+@given(
+    header=st.sampled_from([HEADER, "id,Mass,No Finding,subj_id", "No Finding,subj_id,id,Hernia"]),
+    lines=st.lists(st.lists(CELLS, min_size=3, max_size=12).map(",".join), max_size=4),
+)
+def test_any_text_under_any_header_makes_a_valid_table_or_one_line_of_error(
+    tmp_path_factory, write_csv, one_line_error, header, lines
+):
+    path = write_csv(tmp_path_factory.mktemp("any"), lines, header=header)
+    try:
+        table = split_table(path)
+    except ValueError:
+        assert path.name in one_line_error(read_labels, path)
+    else:
+        assert check_labels(table) is table
 
 
 # -- the schema ----------------------------------------------------------------------------------
