@@ -43,8 +43,8 @@ def test_every_violation_is_in_the_list_that_the_error_names(tmp_path, listed):
     assert table["line"].tolist() == [line for line in range(2, 22) for _ in range(2)]
 
 
-def test_values_that_would_break_a_csv_are_kept_whole(tmp_path, listed):
-    value = 'Go\rut, "the\nking\'s"'
+@pytest.mark.parametrize("value", ["Go\rut", "Go\nut", 'Gout, "the king\'s"'])
+def test_values_that_would_break_a_csv_are_kept_whole(tmp_path, listed, value):
     doubled = value.replace('"', '""')
     rows = rows_of(tmp_path, f'a.png,"{doubled}",0,1,58,M,PA')
     with pytest.raises(ValueError, match="1 violation in the labels") as error:
