@@ -115,14 +115,16 @@ class LabelParameters(ClosedModel):
 
 
 def _as_list(value: Any) -> Any:
-    """Take `A|B` for a list: `--params` parts its own entries at commas."""
-    return tuple(value.split("|")) if isinstance(value, str) else value
+    """Take `A|B` for a list, as `--params` parts its own entries at commas; nothing for none."""
+    if not isinstance(value, str):
+        return value
+    return tuple(part.strip() for part in value.split("|") if part.strip())
 
 
 def _finding(text: str) -> str:
     name = finding_name(text)
     if name is None:
-        raise ValueError(f"unknown finding '{text}': choose from {', '.join(CLASSES)}")
+        raise ValueError(f"unknown finding {text!r}: choose from {', '.join(CLASSES)}")
     return name
 
 
@@ -149,6 +151,12 @@ class SelectionParameters(ClosedModel):
     one_image_a_patient: bool = Field(
         description="Of what is left of a patient, only the first image in the label file."
     )
+
+    @model_validator(mode="after")
+    def _ages_in_order(self) -> "SelectionParameters":
+        if self.youngest is not None and self.oldest is not None and self.youngest > self.oldest:
+            raise ValueError(f"youngest must not be above oldest={self.oldest}")
+        return self
 
     def selection(self) -> Selection:
         """The same as the data room takes it."""
