@@ -1,5 +1,6 @@
 """The plain ways that the project's own are measured against, as a textbook writes them."""
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,3 +42,14 @@ def transform(path: Path, size: int) -> Image.Image:
     with Image.open(path) as image:
         resized = functional.resize(image.convert("L"), size)
         return ImageOps.equalize(functional.center_crop(resized, size))
+
+
+def compressed_pixels(path: Path) -> bytes:
+    """The contents of a PNG's IDAT chunks: what every decoder has to inflate."""
+    png, start, parts = path.read_bytes(), 8, []
+    while start < len(png):
+        length, kind = struct.unpack_from(">I4s", png, start)
+        if kind == b"IDAT":
+            parts.append(png[start + 8 : start + 8 + length])
+        start += 12 + length
+    return b"".join(parts)

@@ -38,7 +38,7 @@ def test_no_csv_in_raw_dir(project, tmp_path):
     empty = tmp_path / "empty"
     empty.mkdir()
     error = error_of(project.run("--pipeline=labels", f"--params=raw_dir={empty}"))
-    assert "holds no CSV" in error
+    assert f"raw_dir '{empty}' holds no CSV with labels" in error
 
 
 def test_a_csv_without_the_needed_columns(project, raw_dir):
@@ -48,11 +48,62 @@ def test_a_csv_without_the_needed_columns(project, raw_dir):
     assert "lacks the column(s) Patient ID" in error
 
 
-def test_an_unknown_finding(project, raw_dir):
+def test_every_violation_of_the_labels_is_listed_in_a_file_that_the_error_names(project, raw_dir):
     path = raw_dir / "Data_Entry_2017_v2020.csv"
-    path.write_text(path.read_text().replace("No Finding", "Brokenness"))
+    lines = path.read_text().splitlines()
+    expected = []
+    for place in range(1, len(lines)):
+        image, _, follow_up, patient, _, *others = lines[place].split(",")
+        lines[place] = ",".join([image, "Brokenness", follow_up, patient, "old", *others])
+        # The line in the file: the header is 1, and a blank one goes before the last.
+        line = place + 1 + (place == len(lines) - 1)
+        expected += [
+            (line, "age", "old", "is no age such as 58, 058Y, 011M or 023D"),
+            (line, "findings", "Brokenness", "holds an unknown finding"),
+        ]
+    path.write_text("\n".join([*lines[:-1], "", lines[-1]]))
     error = error_of(project.run("--pipeline=labels", f"--params=raw_dir={raw_dir}"))
-    assert "unknown finding 'Brokenness'" in error
+    listed = project.folder / "data/08_reporting/label_violations.csv"
+    assert f"{2 * FEW_IMAGES} violations in the labels: {path.name} line 2: " in error
+    assert "findings 'Brokenness' holds an unknown finding" in error
+    assert f"and {2 * FEW_IMAGES - 5} more" in error
+    assert f"(all in '{listed}')" in error
+    table = pd.read_csv(listed)
+    assert set(table["file"]) == {path.name}
+    columns = ["line", "column", "value", "problem"]
+    assert list(table[columns].itertuples(index=False, name=None)) == expected
+    assert not (project.folder / "data/02_intermediate/labels.parquet").exists()
+
+
+def split_by_list(raw_dir, *, torn):
+    """Write NIH's lists, with some patients held out; torn, one of them but for an image."""
+    table = pd.read_csv(raw_dir / "Data_Entry_2017_v2020.csv")
+    patients = table["Patient ID"].unique()
+    several = table["Patient ID"].value_counts().loc[lambda counts: counts > 1].index[0]
+    held_out = table["Patient ID"].isin({*patients[::3], several})
+    if torn:
+        held_out[table.index[table["Patient ID"] == several][0]] = False
+    images = table["Image Index"]
+    (raw_dir / "train_val_list.txt").write_text("\n".join(images[~held_out]))
+    (raw_dir / "test_list.txt").write_text("\n".join(images[held_out]))
+    return several, set(images[held_out])
+
+
+def test_a_patient_in_two_official_lists(project, raw_dir):
+    patient, _ = split_by_list(raw_dir, torn=True)
+    parameters = f"--params=raw_dir={raw_dir},labels.splits=nih"
+    error = error_of(project.run("--pipeline=labels", parameters))
+    assert f"patient '{patient}' is in " in error
+    assert "labels.splits=patient" in error
+
+
+def test_nihs_official_lists(project, raw_dir):
+    _, held_out = split_by_list(raw_dir, torn=False)
+    result = project.run("--pipeline=labels", f"--params=raw_dir={raw_dir},labels.splits=nih")
+    assert result.returncode == 0, result.stderr
+    labels = pd.read_parquet(project.folder / "data/02_intermediate/labels.parquet")
+    assert set(labels.loc[labels["split"] == "test", "image"]) == held_out
+    assert labels.groupby("patient")["split"].nunique().max() == 1
 
 
 def test_an_unknown_parameter_is_refused_before_any_work(project, raw_dir):
@@ -146,6 +197,23 @@ def test_labels_alone_of_the_whole_data_set(project):
     assert counts.loc[no_finding, "count"].tolist() == [60361]
     assert (counts["count"] == counts["paper"])[~no_finding].all()
     assert len(pd.read_parquet(project.folder / "data/02_intermediate/labels.parquet")) == 112_120
+
+
+def test_labels_alone_of_nih_cxr_lt(project):
+    folder = SHARED / "cxr_lt"
+    if not folder.is_dir():
+        pytest.skip("NIH-CXR-LT's files are not here")
+    result = project.run("--pipeline=labels", f"--params=raw_dir={folder}")
+    assert result.returncode == 0, result.stderr
+    labels = pd.read_parquet(project.folder / "data/02_intermediate/labels.parquet")
+    assert labels["split"].value_counts().to_dict() == {"test": 21_081, "validation": 12_533}
+    files = [pd.read_csv(path) for path in sorted(folder.glob("*.csv.gz"))]
+    plain = pd.concat(files).drop(columns=["id", "subj_id"]).sum()
+    by_hand = plain.rename({"Pleural Thickening": "Pleural_Thickening"}).to_dict()
+    counts = pd.read_csv(project.folder / "data/08_reporting/class_counts.csv")
+    assert len(by_hand) == 20
+    assert counts.set_index("finding")["count"].to_dict() == by_hand
+    assert pd.read_csv(project.folder / "data/08_reporting/label_violations.csv").empty
 
 
 @pytest.mark.parametrize(

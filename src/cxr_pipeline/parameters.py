@@ -1,10 +1,11 @@
-"""Every parameter of the project, with its range and unit: what `parameters.yml` may say.
+"""Every parameter of the project, with its range and unit: what `parameters*.yml` may say.
 
 Nodes name these models as the types of their `params:` inputs, so Kedro builds and checks them;
 `check_parameters` checks them all at once, before anything is read, and says what to mend.
 """
 
 import difflib
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -42,6 +43,53 @@ class SampleDataParameters(ClosedModel):
     size: int = Field(ge=64, description="Side of the images, in pixels.")
 
 
+class RemoteFileParameters(ClosedModel):
+    """A file on the web; what is not known of it is null."""
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="What it is called in the folder."
+    )
+    url: Annotated[str, Field(pattern=r"^https?://")] | None = Field(
+        description="Where it is; null if it is put into the folder by hand."
+    )
+    size: PositiveInt | None = Field(default=None, description="Bytes.")
+    md5: Annotated[str, Field(pattern=r"^[0-9A-Fa-f]{32}$")] | None = Field(
+        default=None, description="MD5, in hexadecimal."
+    )
+    sha256: Annotated[str, Field(pattern=r"^[0-9A-Fa-f]{64}$")] | None = Field(
+        default=None, description="SHA-256, in hexadecimal."
+    )
+
+
+class DownloadParameters(ClosedModel):
+    """What to fetch of ChestX-ray14, and where to."""
+
+    folder: str = Field(min_length=1, description="Where to; later the `raw_dir`.")
+    attempts: PositiveInt = Field(
+        description="Requests in a row, for one file, that may bring nothing new."
+    )
+    timeout: float = Field(gt=0, description="Seconds without a sign of the server.")
+    keep_archives: bool = Field(description="Whether archives stay after they are unpacked.")
+    max_unpacked_gb: float = Field(gt=0, description="What one archive may unpack to, in GB.")
+    label_file: RemoteFileParameters
+    archives: Annotated[tuple[RemoteFileParameters, ...], Field(strict=False)] = Field(
+        description="Tars of images, gzipped or not."
+    )
+
+    @model_validator(mode="after")
+    def _gives_archives_folders_that_are_looked_into(self) -> "DownloadParameters":
+        names = [archive.name for archive in self.archives]
+        for name in names:
+            if not re.fullmatch(r"images_[A-Za-z0-9_-]+\.tar(\.gz)?", name):
+                raise ValueError(
+                    f"archive '{name}' must be called images_*.tar.gz or images_*.tar: "
+                    "its folder is found by that name"
+                )
+        if len({name.split(".")[0] for name in names}) < len(names):
+            raise ValueError(f"two archives become the same folder: rename one of {names}")
+        return self
+
+
 class LabelParameters(ClosedModel):
     """Which labels to read, and how patients are held out."""
 
@@ -67,14 +115,16 @@ class LabelParameters(ClosedModel):
 
 
 def _as_list(value: Any) -> Any:
-    """Take `A|B` for a list: `--params` parts its own entries at commas."""
-    return tuple(value.split("|")) if isinstance(value, str) else value
+    """Take `A|B` for a list, as `--params` parts its own entries at commas; nothing for none."""
+    if not isinstance(value, str):
+        return value
+    return tuple(part.strip() for part in value.split("|") if part.strip())
 
 
 def _finding(text: str) -> str:
     name = finding_name(text)
     if name is None:
-        raise ValueError(f"unknown finding '{text}': choose from {', '.join(CLASSES)}")
+        raise ValueError(f"unknown finding {text!r}: choose from {', '.join(CLASSES)}")
     return name
 
 
@@ -101,6 +151,12 @@ class SelectionParameters(ClosedModel):
     one_image_a_patient: bool = Field(
         description="Of what is left of a patient, only the first image in the label file."
     )
+
+    @model_validator(mode="after")
+    def _ages_in_order(self) -> "SelectionParameters":
+        if self.youngest is not None and self.oldest is not None and self.youngest > self.oldest:
+            raise ValueError(f"youngest must not be above oldest={self.oldest}")
+        return self
 
     def selection(self) -> Selection:
         """The same as the data room takes it."""
@@ -187,14 +243,24 @@ class GanParameters(TrainingParameters):
     generator_steps: PositiveInt = Field(description="Generator steps a discriminator step.")
 
 
+class PruneParameters(ClosedModel):
+    """How many old versions are kept."""
+
+    stores: PositiveInt = Field(description="Image stores kept: those used last.")
+    models: PositiveInt = Field(description="Finished MLflow runs of each model that keep it.")
+    dry_run: bool = Field(description="Only say what would be removed.")
+
+
 class Parameters(ClosedModel):
-    """All of `parameters.yml`."""
+    """All of `parameters*.yml`."""
 
     raw_dir: str = Field(description="Folder with the label CSVs and the images, or one CSV.")
     sample_data: SampleDataParameters
+    download: DownloadParameters
     labels: LabelParameters
     preprocessing: PreprocessingParameters
     gan: GanParameters
+    prune: PruneParameters
 
 
 def check_parameters(raw: dict[str, Any]) -> Parameters:

@@ -2,7 +2,15 @@
 
 from kedro.pipeline import Pipeline
 
-from cxr_pipeline.pipelines import labels, preprocessing, reporting, sample_data, training
+from cxr_pipeline.pipelines import (
+    download,
+    labels,
+    preprocessing,
+    prune,
+    reporting,
+    sample_data,
+    training,
+)
 
 
 def register_pipelines() -> dict[str, Pipeline]:
@@ -11,9 +19,11 @@ def register_pipelines() -> dict[str, Pipeline]:
     gan = data + training.create_pipeline("gan") + reporting.create_pipeline(trained=("gan",))
     return {
         "sample_data": sample_data.create_pipeline(),
+        "download": download.create_pipeline(),
         "labels": labels.create_pipeline(),
         "preprocessing": data,
         "gan": gan,
         "reporting": reporting.create_pipeline(),
+        "prune": prune.create_pipeline(),
         "__default__": gan,
     }

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cxr_pipeline.data.findings import CXR_LT_FINDINGS, FINDINGS, NO_FINDING
 from cxr_pipeline.data.labels import read_labels
 from cxr_pipeline.data.plan import plan_store
 from cxr_pipeline.data.splits import split_by_patient
@@ -15,6 +16,9 @@ HEADER = (
     "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,"
     "OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y]"
 )
+
+CXR_LT_NAMES = [*FINDINGS, *CXR_LT_FINDINGS, NO_FINDING]
+CXR_LT_HEADER = ",".join(["id", *(name.replace("_", " ") for name in CXR_LT_NAMES), "subj_id"])
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +64,42 @@ def write_csv():
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def lt_row():
+    """Make one line of a file of NIH-CXR-LT."""
+
+    def make(image="00000001_000.png", findings=NO_FINDING, patient="00000001"):
+        flags = [str(int(name in findings.split("|"))) for name in CXR_LT_NAMES]
+        return ",".join([image, *flags, patient])
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def write_lt(write_csv):
+    """Write a file of NIH-CXR-LT."""
+
+    def write(folder, split, rows, header=CXR_LT_HEADER):
+        return write_csv(folder, rows, name=f"nih-cxr-lt_{split}.csv", header=header)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def one_line_error():
+    """Call what must be refused, and give the message, which must be one line of a ValueError."""
+
+    def call(action, *arguments, **named):
+        with pytest.raises(ValueError, match=r"\S") as caught:
+            action(*arguments, **named)
+        assert type(caught.value) is ValueError
+        message = str(caught.value)
+        assert message.splitlines() == [message]
+        return message
+
+    return call
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from cxr_pipeline.data.files import (
     file_digest,
     json_digest,
+    readable_size,
     write_atomically,
     write_bytes,
     write_json,
@@ -124,3 +125,11 @@ def test_the_order_of_keys_is_no_difference_and_the_order_of_a_list_is():
     assert json_digest([1, 2]) != json_digest([2, 1])
     assert json_digest({"a": 1}) != json_digest({"a": "1"})
     assert json_digest([1]) == hashlib.sha256(b"[1]").hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 kB"), (45_079_862_784, "45.1 GB")],
+)
+def test_sizes_are_said_as_people_say_them(count, text):
+    assert readable_size(count) == text

@@ -2,14 +2,14 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from cxr_pipeline.data.findings import FINDINGS, NO_FINDING
+from cxr_pipeline.data.findings import NO_FINDING, classes_among
 from cxr_pipeline.data.labels import check_labels, findings_text, read_labels
 from cxr_pipeline.data.raw_folder import write_raw_folder
 from cxr_pipeline.data.sources import find_images
 from cxr_pipeline.data.splits import split_by_patient
 from cxr_pipeline.data.synthetic import synthetic_folder
-from cxr_pipeline.data.transforms import decode
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def describe(pictures):
         config = {
             "model": "gan",
             "image_size": 16,
-            "parameters": {"findings": list(findings), "epochs": 3},
+            "parameters": {"selection": {"findings": list(findings)}, "epochs": 3},
             "weights_sha256": "ab" * 32,
             "image_store_digest": "cd" * 32,
             "steps": 400,
@@ -42,7 +42,8 @@ def test_synthetic_images_are_a_data_set_of_the_same_layout(tmp_path, describe, 
     found = find_images(tmp_path)
     assert sorted(found) == names
     for name, picture in zip(names, pictures, strict=True):
-        assert np.array_equal(decode(found[name]), picture)
+        with Image.open(found[name].path) as image:
+            assert np.array_equal(np.asarray(image), picture)
 
 
 def test_labels_pass_the_schema_with_age_sex_and_view_unknown(tmp_path, describe):
@@ -64,6 +65,7 @@ def test_every_synthetic_image_is_its_own_patient(tmp_path, describe):
     [
         ((), ""),
         (("Mass",), "Mass"),
+        (("Tortuous Aorta",), "Tortuous Aorta"),
         ((NO_FINDING,), NO_FINDING),
         (("Mass", "Nodule"), ""),
     ],
@@ -74,7 +76,7 @@ def test_the_finding_is_that_of_the_training_images_where_they_shared_one(
     write_raw_folder(describe(trained_on), tmp_path)
     labels = read_labels(tmp_path)
     assert findings_text(labels).tolist() == [finding] * 5
-    assert labels[[*FINDINGS, NO_FINDING]].to_numpy().sum() == (5 if finding else 0)
+    assert labels[classes_among(labels.columns)].to_numpy().sum() == (5 if finding else 0)
 
 
 def test_the_provenance_names_model_weights_data_and_seed(tmp_path, describe):

@@ -1,21 +1,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.colors import to_hex
 
-from cxr_pipeline.data.findings import PAPER_COUNTS
-from cxr_pipeline.evaluation.charts import OURS, PAPER, class_count_chart, loss_chart
-
-
-@pytest.fixture
-def counts():
-    return pd.DataFrame(
-        {
-            "finding": list(PAPER_COUNTS),
-            "count": [0, 112_120, *range(1, len(PAPER_COUNTS) - 1)],
-            "paper": list(PAPER_COUNTS.values()),
-        }
-    )
+from cxr_pipeline.evaluation.charts import loss_chart
 
 
 def history_of(**metrics):
@@ -31,43 +18,6 @@ def curves(figure):
     """The raw and the smoothed curve of each metric drawn, in order."""
     lines = figure.axes[0].lines
     return list(zip(lines[::2], lines[1::2], strict=True))
-
-
-def test_each_finding_has_a_bar_as_long_as_its_count(counts):
-    axes = class_count_chart(counts).axes[0]
-    assert [bar.get_width() for bar in axes.patches] == counts["count"].tolist()
-    assert {to_hex(bar.get_facecolor()) for bar in axes.patches} == {OURS}
-    names = [label.get_text() for label in axes.get_yticklabels()]
-    assert names == [name.replace("_", " ") for name in PAPER_COUNTS]
-
-
-def test_counts_are_written_at_the_bars_with_commas(counts):
-    axes = class_count_chart(counts).axes[0]
-    assert [text.get_text() for text in axes.texts][:3] == ["0", "112,120", "1"]
-
-
-def test_the_papers_counts_are_marked_on_the_same_rows(counts):
-    axes = class_count_chart(counts).axes[0]
-    (marks,) = axes.lines
-    assert marks.get_xdata().tolist() == list(PAPER_COUNTS.values())
-    middles = [bar.get_y() + bar.get_height() / 2 for bar in axes.patches]
-    assert list(marks.get_ydata()) == pytest.approx(middles)
-    assert marks.get_color() == PAPER
-
-
-def test_every_count_lies_within_the_axes_and_the_first_row_is_on_top(counts):
-    axes = class_count_chart(counts).axes[0]
-    low, high = axes.get_xlim()
-    assert low == 0
-    assert high > 112_120
-    assert axes.yaxis_inverted()
-
-
-def test_the_chart_of_counts_says_what_is_drawn(counts):
-    axes = class_count_chart(counts).axes[0]
-    legend = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert sorted(legend) == ["paper, Table 1", "this data set"]
-    assert "images" in axes.get_xlabel()
 
 
 def test_each_loss_is_drawn_as_it_is_and_other_metrics_are_not():

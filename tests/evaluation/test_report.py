@@ -9,6 +9,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from cxr_pipeline.data.class_counts import (
+    count_classes,
+    count_classes_by_split_and_view,
+    count_cooccurrence,
+)
 from cxr_pipeline.data.findings import PAPER_COUNTS
 from cxr_pipeline.evaluation.report import MODELS, render_report
 
@@ -62,15 +67,17 @@ def folders(tmp_path):
     reports, models = tmp_path / "reports", tmp_path / "models"
     (reports / "gan").mkdir(parents=True)
     (models / "gan").mkdir(parents=True)
-    counts = pd.DataFrame(
-        {
-            "finding": list(PAPER_COUNTS),
-            "count": range(1000, 1000 + len(PAPER_COUNTS)),
-            "paper": PAPER_COUNTS.values(),
-        }
+    labels = pd.DataFrame({name: [name == "Mass"] * 1200 for name in PAPER_COUNTS})
+    labels.loc[:6, "Hernia"] = True
+    labels = labels.assign(view="PA", split="train")
+    labels.loc[1100:, "split"] = "test"
+    count_classes(labels).to_csv(reports / "class_counts.csv", index=False)
+    by_split_and_view = count_classes_by_split_and_view(labels)
+    by_split_and_view.to_csv(reports / "class_counts_by_split_and_view.csv", index=False)
+    count_cooccurrence(labels).to_csv(reports / "cooccurrence.csv", index=False)
+    (reports / "image_accounting.csv").write_text(
+        "what,images\nlisted for the store,1200\nquarantined: truncated file,1\n"
     )
-    counts.to_csv(reports / "class_counts.csv", index=False)
-    (reports / "quarantine.csv").write_text("image,reason\nbroken.png,truncated file\n")
     (reports / "parameter_counts.csv").write_text(
         "model,component,parameters,paper\ngan,generator,3606976,3606976\ngan,extra,1234,\n"
     )
@@ -97,7 +104,7 @@ def folders(tmp_path):
 def test_the_page_needs_no_other_file_and_no_network(folders):
     html = render_report(*folders)
     page = Page(html)
-    assert len(page.addresses) == 7
+    assert len(page.addresses) == 8
     assert all(address.startswith("data:") for address in page.addresses)
     assert not re.search(r"https?://|@import|url\(|<script|<link", html)
 
@@ -119,7 +126,8 @@ def test_pictures_are_carried_unchanged(folders):
 
 def test_charts_of_counts_and_losses_are_drawn(folders):
     images = Page(render_report(*folders)).images
-    assert picture_of(images["Images a finding"]).shape[:2] == (720, 960)
+    assert picture_of(images["Images a finding"]).shape[1] == 11.5 * 120
+    assert "Images that have two findings" in images
     assert picture_of(images["Losses over the steps"]).shape[:2] == (540, 960)
 
 
@@ -132,11 +140,29 @@ def test_progress_is_shown_in_the_order_of_the_steps(folders):
 def test_tables_hold_the_numbers_with_commas_and_blanks_where_none_is(folders):
     rows = Page(render_report(*folders)).rows
     assert ["finding", "count", "paper"] in rows
-    assert ["No Finding", "1,000", "59,406"] in rows
-    assert ["Hernia", "1,014", "227"] in rows
+    assert ["Mass", "1,200", "5,782"] in rows
+    assert ["Hernia", "7", "227"] in rows
     assert ["gan", "generator", "3,606,976", "3,606,976"] in rows
     assert ["gan", "extra", "1,234", ""] in rows
-    assert ["truncated file", "1"] in rows
+    assert ["quarantined: truncated file", "1"] in rows
+
+
+def test_counts_by_split_and_view_stand_below_their_split(folders):
+    rows = Page(render_report(*folders)).rows
+    assert ["", "in all", "train", "validation", "test"] in rows
+    assert ["finding", "group", *(["all", "PA", "AP", "unknown"] * 4)] in rows
+    train, test = ["1,100", "1,100", "0", "0"], ["100", "100", "0", "0"]
+    in_all = ["1,200", "1,200", "0", "0"]
+    assert ["Mass", "head", *in_all, *train, *["0"] * 4, *test] in rows
+
+
+def test_findings_that_occur_together_stand_in_a_table(folders):
+    rows = Page(render_report(*folders)).rows
+    findings = [name for name in PAPER_COUNTS if name != "No Finding"]
+    header = ["finding", *(name.replace("_", " ") for name in findings), "alone"]
+    assert header in rows
+    (hernia,) = (row for row in rows if row[0] == "Hernia" and len(row) == len(header))
+    assert [hernia[header.index(name)] for name in ("Hernia", "Mass", "alone")] == ["7", "7", "0"]
 
 
 def test_the_training_is_told_in_figures(folders):
@@ -151,19 +177,19 @@ def test_the_training_is_told_in_figures(folders):
 def test_what_stands_in_files_is_shown_and_never_taken_for_html(folders):
     reports, _ = folders
     reason = "<script>alert('&')</script>"
-    table = pd.DataFrame({"image": ["00000001_000.png", "b.png"], "reason": [reason, reason]})
-    table.to_csv(reports / "quarantine.csv", index=False)
+    table = pd.DataFrame({"what": [reason], "images": [2]})
+    table.to_csv(reports / "image_accounting.csv", index=False)
     html = render_report(*folders)
     assert "<script>" not in html
     assert [reason, "2"] in Page(html).rows
-    # Names of images are names of patients.
-    assert "00000001" not in html
 
 
-def test_an_empty_quarantine_is_not_spoken_of(folders):
+def test_no_image_that_was_left_out_or_shared_is_named(folders):
     reports, _ = folders
-    (reports / "quarantine.csv").write_text("image,reason\n")
-    assert "left out" not in Page(render_report(*folders)).text
+    for name in ("quarantine", "duplicates", "label_violations"):
+        (reports / f"{name}.csv").write_text("image,reason\n00000001_000.png,truncated file\n")
+    # Names of images are names of patients.
+    assert "00000001" not in render_report(*folders)
 
 
 def test_an_empty_project_says_which_command_makes_each_part(tmp_path):
@@ -173,7 +199,7 @@ def test_an_empty_project_says_which_command_makes_each_part(tmp_path):
     commands = re.findall(r"Not made yet: (kedro run --pipeline=\w+)", page.text)
     assert commands == [
         f"kedro run --pipeline={name}"
-        for name in ("labels", "labels", "preprocessing", "reporting", *MODELS)
+        for name in (*["labels"] * 4, *["preprocessing"] * 2, "reporting", *MODELS)
     ]
 
 
@@ -181,6 +207,8 @@ def test_an_empty_project_says_which_command_makes_each_part(tmp_path):
     ("path", "command"),
     [
         ("class_counts.csv", "labels"),
+        ("class_counts_by_split_and_view.csv", "labels"),
+        ("cooccurrence.csv", "labels"),
         ("transformed_images.png", "preprocessing"),
         ("parameter_counts.csv", "reporting"),
         ("gan/samples.png", "gan"),

@@ -51,6 +51,9 @@ def data(finished, path: str) -> Path:
         "07_model_output/gan/provenance.json",
         "08_reporting/class_counts.csv",
         "08_reporting/class_counts.png",
+        "08_reporting/class_counts_by_split_and_view.csv",
+        "08_reporting/cooccurrence.csv",
+        "08_reporting/cooccurrence.png",
         "08_reporting/parameter_counts.csv",
         "08_reporting/transformed_images.png",
         "08_reporting/quarantine.csv",
@@ -92,6 +95,21 @@ def test_class_counts_equal_a_count_made_from_the_csv(finished, few_images):
     assert list(counts.columns) == ["finding", "count", "paper"]
     for row in counts.itertuples():
         assert row.count == sum(row.finding in names for names in findings), row.finding
+
+
+def test_class_counts_by_split_and_view_equal_a_count_of_the_label_table(finished):
+    labels = pd.read_parquet(data(finished, "02_intermediate/labels.parquet"))
+    counts = pd.read_csv(data(finished, "08_reporting/class_counts_by_split_and_view.csv"))
+    for row in counts.to_dict("records"):
+        images = labels[labels[row["finding"]]]
+        assert row["total"] == len(images)
+        for split in ("train", "validation", "test"):
+            here = images[images["split"] == split]
+            assert row[split] == len(here)
+            assert row[f"{split}_PA"] == (here["view"] == "PA").sum()
+    together = pd.read_csv(data(finished, "08_reporting/cooccurrence.csv")).set_index("finding")
+    both = (labels["Effusion"] & labels["Cardiomegaly"]).sum()
+    assert together.loc["Effusion", "Cardiomegaly"] == both
 
 
 def test_parameter_counts_stand_beside_the_paper_s(finished):
@@ -202,6 +220,6 @@ def test_what_was_made_is_said_and_only_the_broken_image_is_warned_of(finished):
 
 def test_the_report_needs_no_other_file(finished):
     page = data(finished, "08_reporting/report.html").read_text()
-    assert page.count("data:image/png;base64,") == 6
+    assert page.count("data:image/png;base64,") == 7
     assert "http" not in page.replace("http-equiv", "")
     assert "Not made yet" not in page

@@ -1,15 +1,17 @@
 """Label files as text, an image a row: NIH's CSV or NIH-CXR-LT's, recognised by their columns."""
 
 import logging
+import os
 import re
-import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
 import pandas as pd
 
+from cxr_pipeline.data.csv_files import Csv, read_csv, read_header
 from cxr_pipeline.data.findings import CLASSES, FINDINGS, NO_FINDING, classes_among, finding_name
 
 logger = logging.getLogger(__name__)
@@ -28,10 +30,10 @@ NIH_COLUMNS = {
 }
 CXR_LT_COLUMNS = {"id": "image", "subj_id": "patient"}
 
-# What tells a label file from other CSVs, such as NIH's BBox_List_2017.csv.
-MARKS: dict[Source, set[str]] = {"nih": {"Image Index", "Finding Labels"}, "cxr_lt": {"id"}}
+RENAMED = {"Patient Sex": "Patient Gender"}
+"""Columns that NIH calls otherwise in some copies of its corrected file."""
 
-TEXT_COLUMNS = ("image", "patient", "follow_up", "age", "sex", "view", "findings", "split")
+TEXT_COLUMNS = ("image", "patient", "follow_up", "age", "sex", "view", "findings", "split", "cells")
 
 NIH_FILES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
 """NIH's label files, the corrected one first."""
@@ -39,17 +41,8 @@ NIH_FILES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
 SPLIT_ENDINGS = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
 """How the name of a CXR-LT file ends, and the split it holds."""
 
-CELL_END = "\x1f"  # ASCII's unit separator, which no cell holds
-
-UNREADABLE = (
-    pd.errors.ParserError,
-    pd.errors.EmptyDataError,
-    UnicodeDecodeError,
-    OSError,
-    EOFError,  # a .gz cut short
-    zlib.error,  # a damaged .gz
-)
-"""What reading a broken label file raises."""
+FLAGS = {"0": False, "0.0": False, "1": True, "1.0": True}
+"""What a cell under a finding may say; pandas writes the longer ones."""
 
 
 @dataclass(frozen=True)
@@ -58,16 +51,21 @@ class LabelRows:
 
     table: pd.DataFrame
     """file, line (of the file, from 1), image, patient, follow_up, age, sex, view, findings
-    (`A|B`, in our names where they are known), split (CXR-LT's own). Blank cells are missing."""
+    (`A|B`, in our names where they are known; `A=2` where a cell is neither 0 nor 1), split
+    (CXR-LT's own), cells (`4 for 11` where a line has other cells than the header). Blank cells are
+    missing."""
     classes: tuple[str, ...]
-    """The classes that the files know, in the order of `findings.CLASSES`."""
+    """The classes that the files know, in the order of `findings.CLASSES`: NIH's 14 findings, those
+    it names besides, and `No Finding`, or those that CXR-LT's files have a column for."""
+    beside: pd.DataFrame | None = None
+    """The rows of NIH's file beside those of CXR-LT, in the same columns."""
 
 
 def read_label_rows(raw_dir: str | Path, source: Literal["auto"] | Source = "auto") -> LabelRows:
     """Read the label file or files of a data set.
 
     NIH-CXR-LT's rows know no age, sex, view or follow-up: where NIH's file lies beside them, its
-    own are taken.
+    rows are read too.
 
     Args:
         raw_dir: A folder that holds the CSV or CSVs (plain or `.gz`), or one CSV itself.
@@ -81,16 +79,20 @@ def read_label_rows(raw_dir: str | Path, source: Literal["auto"] | Source = "aut
     logger.info("Labels from %s", ", ".join(f"'{path}'" for path in files.paths))
     if files.source == "nih":
         table = _nih_rows(files.paths[0])
-        classes = [*FINDINGS, NO_FINDING]
-    else:
-        read = {path: _cxr_lt_rows(path) for path in files.paths}
-        table = pd.concat([rows for rows, _ in read.values()], ignore_index=True)
-        classes = _same_classes({path: known for path, (_, known) in read.items()})
-    if files.beside:
-        table = _with_metadata(table, _nih_rows(files.beside))
-    # A column that no file has is all missing, but text all the same.
-    table = table.reset_index(drop=True).reindex(columns=["file", "line", *TEXT_COLUMNS])
-    return LabelRows(table.astype(dict.fromkeys(TEXT_COLUMNS, "str")), tuple(classes))
+        texts = table["findings"].dropna().unique()
+        # Images drawn by a model of CXR-LT's further findings come in NIH's columns too.
+        named = {name for text in texts for name in text.split("|")}
+        return LabelRows(table, tuple(classes_among({*FINDINGS, NO_FINDING, *named})))
+    tables = []
+    known: dict[str, list[str]] = {}
+    for path in files.paths:
+        table, known[path.name] = _cxr_lt_rows(path)
+        tables.append(table)
+    return LabelRows(
+        pd.concat(tables, ignore_index=True),
+        tuple(_same_classes(known)),
+        beside=_nih_rows(files.beside) if files.beside else None,
+    )
 
 
 @dataclass(frozen=True)
@@ -105,115 +107,74 @@ class LabelFiles:
 
 def find_label_files(raw_dir: str | Path, source: Literal["auto"] | Source = "auto") -> LabelFiles:
     """Find the label files of a data set by their columns; see `read_label_rows`."""
-    root = Path(raw_dir).expanduser()
+    root = Path(os.path.expanduser(raw_dir))  # Path.expanduser raises on ~nobody
     if root.is_file():
-        return LabelFiles(_source_of(_header(root)) or "nih", [root])
+        named = source if source != "auto" else _source_of(read_header(root))
+        return LabelFiles(named or "nih", [root])
     if not root.is_dir():
         raise ValueError(
             f"raw_dir '{raw_dir}' does not exist: give a folder with the label CSV and the "
             "images, e.g. --params=raw_dir=/data/cxr14"
         )
-    found = _label_files_in(root)
-    nih, cxr_lt = found["nih"], found["cxr_lt"]
+    nih, cxr_lt, others = _label_files_in(root)
     if source == "auto" and nih and cxr_lt:
         raise ValueError(
             f"raw_dir '{raw_dir}' holds labels of NIH ({nih[0].name}) and of NIH-CXR-LT "
             f"({cxr_lt[0].name}): choose with labels.source=nih or labels.source=cxr_lt"
         )
-    if (source == "auto" and cxr_lt) or source == "cxr_lt":
-        if not cxr_lt:
-            raise ValueError(
-                f"raw_dir '{raw_dir}' holds no CSV of NIH-CXR-LT (columns id, subj_id and the "
-                "findings): put them there, or set labels.source=nih"
-            )
-        return LabelFiles("cxr_lt", cxr_lt, beside=_preferred(nih))
-    preferred = _preferred(nih)
-    if not preferred:
-        names = ", ".join(path.name for path in nih) or "no CSV with labels"
+    if source == "cxr_lt" and not cxr_lt:
         raise ValueError(
-            f"raw_dir '{raw_dir}' holds {names}: put NIH's {NIH_FILES[0]} there (or exactly one "
-            "CSV with its columns), or NIH-CXR-LT's"
+            f"raw_dir '{raw_dir}' holds no CSV of NIH-CXR-LT (columns id, subj_id and the "
+            "findings): put them there, or set labels.source=nih"
         )
-    return LabelFiles("nih", [preferred])
+    if source != "nih" and cxr_lt:
+        return LabelFiles("cxr_lt", cxr_lt, beside=_one_of(nih, raw_dir) if nih else None)
+    # A single other CSV is meant as the label file, surely: reading it will say what it lacks.
+    return LabelFiles("nih", [_one_of(nih or others, raw_dir)])
 
 
-def _label_files_in(root: Path) -> dict[Source, list[Path]]:
-    """The folder's label files by kind; a plain file stands for its `.gz`."""
-    found: dict[Source, list[Path]] = {"nih": [], "cxr_lt": []}
-    others = []
+def _label_files_in(root: Path) -> tuple[list[Path], list[Path], list[Path]]:
+    """The folder's CSVs: NIH's, CXR-LT's, others. A plain file stands for its `.gz`."""
     plain = sorted(root.glob("*.csv"))
     packed = [path for path in sorted(root.glob("*.csv.gz")) if path.with_suffix("") not in plain]
+    found: dict[Source | None, list[Path]] = {"nih": [], "cxr_lt": [], None: []}
     for path in [*plain, *packed]:
-        source = _source_of(_header(path))
-        if source:
-            found[source].append(path)
-        else:
-            others.append(path)
-    if not any(found.values()) and len(others) == 1:
-        # Meant as the label file, surely: reading it will say what it lacks.
-        found["nih"] = others
-    return found
+        # macOS leaves a ._x.csv, which is no CSV, beside each x.csv that it copies.
+        if not path.name.startswith(".") and not path.is_dir():
+            found[_source_of(read_header(path))].append(path)
+    return found["nih"], found["cxr_lt"], found[None]
 
 
-def _preferred(paths: list[Path]) -> Path | None:
+def _source_of(header: list[str]) -> Source | None:
+    """Tell a label file from other CSVs, such as NIH's BBox_List_2017.csv."""
+    if {"Image Index", "Finding Labels"} <= {*header}:
+        return "nih"
+    if "id" in header and ("subj_id" in header or any(map(finding_name, header))):
+        return "cxr_lt"
+    return None
+
+
+def _one_of(paths: list[Path], raw_dir: str | Path) -> Path:
     """NIH's own file, the corrected one first; else the only one."""
     for name in NIH_FILES:
         for path in paths:
             if path.name in (name, f"{name}.gz"):
                 return path
-    return paths[0] if len(paths) == 1 else None
-
-
-def _header(path: Path) -> list[str]:
-    return [str(column) for column in _read_csv(path, rows=0).columns]
-
-
-def _source_of(header: list[str]) -> Source | None:
-    return next((source for source, marks in MARKS.items() if marks <= set(header)), None)
-
-
-def _read_csv(path: Path, rows: int | None = None) -> pd.DataFrame:
-    try:
-        # index_col: else pandas takes the first column for row names where only the rows, not the
-        # header, end in a comma. Blank lines are kept until the lines are numbered.
-        table = pd.read_csv(
-            path,
-            dtype=str,
-            encoding="utf-8-sig",
-            index_col=False,
-            skip_blank_lines=False,
-            nrows=rows,
-        )
-    except UNREADABLE as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"label file '{path}' is no readable CSV ({reason}): fetch it anew") from (
-            error
-        )
-    return table.rename(columns=lambda column: str(column).strip())
-
-
-def _text_rows(path: Path, columns: dict[str, str]) -> pd.DataFrame:
-    """The file's lines with our names for `columns`, which it must have; other columns stay."""
-    raw = _read_csv(path)
-    missing = [column for column in columns if column not in raw.columns]
-    if missing:
-        raise ValueError(
-            f"label file '{path}' lacks the column(s) {', '.join(missing)}: expected the headers "
-            f"{', '.join(columns)}"
-        )
-    raw = raw.rename(columns=columns)
-    for column in columns.values():
-        raw[column] = raw[column].str.strip().replace("", None)
-    # + 2: the header is line 1 of the file.
-    raw = raw.dropna(how="all").pipe(lambda rows: rows.assign(line=rows.index + 2, file=path.name))
-    if raw.empty:
-        raise ValueError(f"label file '{path}' lists no image: fetch it anew")
-    return raw
+    if len(paths) == 1:
+        return paths[0]
+    names = ", ".join(path.name for path in paths) or "no CSV with labels"
+    raise ValueError(
+        f"raw_dir '{raw_dir}' holds {names}: put NIH's {NIH_FILES[0]} there (or exactly one CSV "
+        "with its columns), or NIH-CXR-LT's"
+    )
 
 
 def _nih_rows(path: Path) -> pd.DataFrame:
-    rows = _text_rows(path, NIH_COLUMNS)
-    return rows.assign(findings=_each_once(rows["findings"], _our_names))
+    file = read_csv(path)
+    rows = _rows(replace(file, header=[RENAMED.get(n, n) for n in file.header]), NIH_COLUMNS)
+    # Each distinct text once: NIH's 112,120 rows hold 836 of them.
+    texts = {text: _our_names(text) for text in rows["findings"].dropna().unique()}
+    return rows.assign(findings=rows["findings"].map(texts).astype("str"))
 
 
 def _our_names(text: str) -> str:
@@ -222,60 +183,88 @@ def _our_names(text: str) -> str:
     return "|".join(finding_name(part) or part for part in parts if part)
 
 
-def _each_once(texts: "pd.Series[str]", change: Callable[[str], str]) -> "pd.Series[str]":
-    """Change each distinct text once: NIH's 112,120 rows hold 836 of them."""
-    return texts.map({text: change(text) for text in texts.dropna().unique()})
-
-
 def _cxr_lt_rows(path: Path) -> tuple[pd.DataFrame, list[str]]:
-    raw = _text_rows(path, CXR_LT_COLUMNS)
-    flags = raw.drop(columns=["image", "patient", "line", "file"])
-    names = {column: finding_name(column) for column in flags.columns}
-    unknown = [column for column, name in names.items() if name is None]
-    if unknown:
-        raise ValueError(
-            f"label file '{path}': unknown finding {unknown[0]!r} in its header: expected id, "
-            f"subj_id and {', '.join(CLASSES)}"
-        )
-    classes = classes_among(str(name) for name in names.values())
+    file = read_csv(path)
+    rows = _rows(file, CXR_LT_COLUMNS)
+    # A column without a name is a trailing comma's, or the row numbers that pandas writes.
+    findings = {
+        place: _class_named(column, path)
+        for place, column in enumerate(file.header)
+        if column and column not in CXR_LT_COLUMNS
+    }
+    classes = classes_among(findings.values())
+    _refuse_repeated(findings.values(), path)
     if NO_FINDING not in classes or len(classes) < 2:
         raise ValueError(
-            f"label file '{path}' lacks the column(s) {NO_FINDING} or all findings: fetch it anew"
+            f"label file '{path}' lacks the column {NO_FINDING} or those of all findings: fetch it "
+            "anew"
         )
-    # Zeros and ones as one text a row, so that each distinct row is taken apart once.
-    cells = flags.fillna("").apply(lambda column: column.str.strip())
-    keys = cells.iloc[:, 0].str.cat(cells.iloc[:, 1:], sep=CELL_END)
-    ordered = [str(name) for name in names.values()]
 
-    def text_of(key: str) -> str:
-        pairs = zip(ordered, key.split(CELL_END), strict=True)
+    @cache
+    def text_of(cells: tuple[str, ...]) -> str:
+        pairs = zip(findings.values(), cells, strict=True)
         # A cell that is neither stands in the text as it is, for the check to find.
         return "|".join(
-            name if cell in ("1", "1.0") else f"{name}={cell}"
+            name if cell in FLAGS else f"{name}={cell}"
             for name, cell in pairs
-            if cell not in ("0", "0.0")
+            if FLAGS.get(cell, True)
         )
 
-    ending = re.search(r"(train|validation|val|test)\.csv(\.gz)?$", path.name.lower())
+    texts = [text_of(tuple(row[place] for place in findings)) for row in file.rows]
+    ending = re.search(r"(?:^|[^a-z])(train|validation|val|test)\.csv(\.gz)?$", path.name.lower())
     split = SPLIT_ENDINGS[ending[1]] if ending else None
-    rows = raw[["file", "line", "image", "patient"]]
-    return rows.assign(findings=_each_once(keys, text_of), split=split), classes
+    return _as_text(rows.assign(findings=texts, split=split)), classes
 
 
-def _same_classes(known: dict[Path, list[str]]) -> list[str]:
+def _class_named(column: str, path: Path) -> str:
+    name = finding_name(column)
+    if name is None:
+        raise ValueError(
+            f"label file '{path}': unknown finding {column!r} in its header: expected id, "
+            f"subj_id and {', '.join(CLASSES)}"
+        )
+    return name
+
+
+def _rows(file: Csv, columns: dict[str, str]) -> pd.DataFrame:
+    """The file's lines in our columns: those of `columns`, which it must have, all else missing."""
+    missing = [name for name in columns if name not in file.header]
+    if missing:
+        raise ValueError(
+            f"label file '{file.path}' lacks the column(s) {', '.join(missing)}: expected the "
+            f"headers {', '.join(columns)}"
+        )
+    _refuse_repeated((name for name in file.header if name in columns), file.path)
+    if not file.rows:
+        raise ValueError(f"label file '{file.path}' lists no image: fetch it anew")
+    cells = {ours: file.column(name) for name, ours in columns.items()}
+    places = {"file": file.path.name, "line": file.lines, "cells": file.misfits}
+    return _as_text(pd.DataFrame(cells | places))
+
+
+def _refuse_repeated(names: Iterable[str], path: Path) -> None:
+    seen = set()
+    for name in names:
+        if name in seen:
+            raise ValueError(
+                f"label file '{path}' has the column {name} more than once: keep one of them"
+            )
+        seen.add(name)
+
+
+def _as_text(rows: pd.DataFrame) -> pd.DataFrame:
+    # A column that no file has is all missing, but text all the same.
+    rows = rows.reindex(columns=["file", "line", *TEXT_COLUMNS])
+    return rows.astype(dict.fromkeys(TEXT_COLUMNS, "str"))
+
+
+def _same_classes(known: dict[str, list[str]]) -> list[str]:
     (first, classes), *others = known.items()
-    for path, its_classes in others:
+    for name, its_classes in others:
         if its_classes != classes:
             differ = sorted({*classes} ^ {*its_classes})
             raise ValueError(
-                f"label files '{first.name}' and '{path.name}' differ in the findings they know "
+                f"label files '{first}' and '{name}' differ in the findings they know "
                 f"({', '.join(differ)}): take both from one release"
             )
     return classes
-
-
-def _with_metadata(table: pd.DataFrame, nih: pd.DataFrame) -> pd.DataFrame:
-    """Take age, sex, view and follow-up from NIH's rows, by image."""
-    columns = ["follow_up", "age", "sex", "view"]
-    metadata = nih.drop_duplicates("image").set_index("image")[columns]
-    return table.join(metadata, on="image")

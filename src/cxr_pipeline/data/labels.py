@@ -1,8 +1,9 @@
 """The label table: an image a row, a class a column; the same from every kind of label file."""
 
 import logging
+from collections.abc import Hashable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 import pandera.pandas as pa
@@ -16,6 +17,12 @@ logger = logging.getLogger(__name__)
 
 OLDEST_AGE = 120
 """Years. The file of 2017 holds ages such as 411: no age at all, so they count as missing."""
+
+
+def _exclusive(table: pd.DataFrame) -> "pd.Series[bool]":
+    flags = table.reindex(columns=list(CLASSES), fill_value=False).astype(bool)
+    return ~(flags[NO_FINDING] & flags.drop(columns=NO_FINDING).any(axis=1))
+
 
 LABEL_SCHEMA = pa.DataFrameSchema(
     {
@@ -34,10 +41,7 @@ LABEL_SCHEMA = pa.DataFrameSchema(
             lambda table: NO_FINDING in table.columns and len(classes_among(table.columns)) > 1,
             error="classes are missing",
         ),
-        pa.Check(
-            lambda table: ~(table[NO_FINDING] & table[_findings(table)].any(axis=1)),
-            error=f"'{NO_FINDING}' beside a finding",
-        ),
+        pa.Check(_exclusive, error=f"'{NO_FINDING}' beside a finding"),
     ],
     strict=True,
 )
@@ -60,14 +64,17 @@ def check_labels(table: pd.DataFrame) -> pd.DataFrame:
         # A check of whole rows is reported once a column: once a row is enough.
         of_rows = cases["schema_context"].eq("DataFrameSchema") & cases["index"].notna()
         cases = cases[~(of_rows & cases.duplicated(["index", "check"]))]
-        first = "; ".join(
-            f"row {case['index']}: {case['column']}={case['failure_case']!r} fails {case['check']}"
-            for case in cases.head(3).to_dict("records")
-        )
+        first = "; ".join(map(_described, cases.head(3).to_dict("records")))
         raise ValueError(
             f"label table: {len(cases)} violations: {first}: correct the CSV"
         ) from error
     return table
+
+
+def _described(case: dict[Hashable, Any]) -> str:
+    row = "" if pd.isna(case["index"]) else f"row {case['index']}: "
+    column = "" if pd.isna(case["column"]) else f"{case['column']}="
+    return f"{row}{column}{case['failure_case']!r} fails {case['check']}"
 
 
 def read_labels(raw_dir: str | Path, source: Literal["auto"] | Source = "auto") -> pd.DataFrame:
@@ -83,7 +90,8 @@ def label_table(rows: LabelRows) -> pd.DataFrame:
     """Give checked label rows their types.
 
     An image without any label (a blank cell, as our own synthetic sets have) keeps all its classes
-    false, `No Finding` too. Ages that cannot be are set to missing and counted in the log.
+    false, `No Finding` too. Ages that cannot be are set to missing and counted in the log. Where
+    NIH's file lies beside those of CXR-LT, age, sex, view and follow-up are NIH's.
 
     Args:
         rows: Rows that passed `check_label_rows`.
@@ -92,7 +100,7 @@ def label_table(rows: LabelRows) -> pd.DataFrame:
         An image a row: image, follow_up, patient, age (whole years), sex, view, one boolean column
         for each class that the label file knows and, where the file says it, split.
     """
-    text = rows.table
+    text = rows.table if rows.beside is None else _with_metadata(rows.table, rows.beside)
     unlabelled = int(text["findings"].fillna("").eq("").sum())
     if unlabelled:
         logger.warning("%d of %d images carry no label", unlabelled, len(text))
@@ -116,13 +124,24 @@ def findings_text(table: pd.DataFrame) -> "pd.Series[str]":
     return pd.Series(texts, index=table.index, dtype=str)
 
 
-def _findings(table: pd.DataFrame) -> list[str]:
-    return [name for name in classes_among(table.columns) if name != NO_FINDING]
+def _with_metadata(text: pd.DataFrame, nih: pd.DataFrame) -> pd.DataFrame:
+    """Take age, sex, view and follow-up from NIH's rows, by image."""
+    columns = ["follow_up", "age", "sex", "view"]
+    absent = ~text["image"].isin(nih["image"])
+    if absent.any():
+        logger.warning(
+            "%d of %d images (the first: %r) are not in '%s': their age, sex and view are unknown",
+            absent.sum(),
+            len(text),
+            text.loc[absent, "image"].iloc[0],
+            nih["file"].iloc[0],
+        )
+    return text.drop(columns=columns).join(nih.set_index("image")[columns], on="image")
 
 
 def _patients(texts: "pd.Series[str]") -> "pd.Series[str]":
-    """One spelling a patient: `13` in NIH's file is `00000013` in CXR-LT's."""
-    return texts.str.replace(r"^0+(?=\d+$)", "", regex=True)
+    """One spelling a patient: CXR-LT's `00000013` and pandas' `13.0` are NIH's `13`."""
+    return texts.str.replace(r"^0*([0-9]+)(\.0*)?$", r"\1", regex=True)
 
 
 def _whole(texts: "pd.Series[str]") -> "pd.Series[int]":

@@ -32,7 +32,8 @@ class Selection:
         asked = []
         for field in fields(self):
             value = getattr(self, field.name)
-            if value not in ((), None, False):
+            # By identity: the age 0 equals False, but asks for something.
+            if value != () and value is not None and value is not False:
                 text = "|".join(value) if isinstance(value, tuple) else str(value)
                 asked.append(f"{field.name}={text}")
         return ", ".join(asked)
@@ -72,6 +73,5 @@ def select(index: pd.DataFrame, selection: Selection) -> "pd.Series[bool]":
     if selection.oldest is not None:
         chosen &= (index["age"] <= selection.oldest).fillna(value=False).astype(bool)
     if selection.one_image_a_patient:
-        first = index.index[chosen][~index.loc[chosen, "patient"].duplicated()]
-        chosen &= index.index.isin(first)
+        chosen &= ~index["patient"].where(chosen).duplicated()
     return chosen

@@ -1,6 +1,7 @@
 """Which patients train a model and which are held out."""
 
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -43,16 +44,10 @@ def assign_splits(
         ValueError: If a list is absent or incomplete, the labels have no split of their own, or a
             patient is in two splits.
     """
-    own = labels["split"] if "split" in labels.columns else None
     if source == "nih":
         split = _nih_splits(labels, raw_dir, validation=validation, seed=seed)
-    elif source == "cxr_lt" or (source == "auto" and own is not None and own.notna().all()):
-        if own is None or own.isna().any():
-            raise ValueError(
-                "labels.splits=cxr_lt: the labels do not say their split: NIH-CXR-LT's files end "
-                "in _train.csv, _val.csv and _test.csv; name them so, or set labels.splits=patient"
-            )
-        split = own
+    elif source == "cxr_lt" or (source == "auto" and "split" in labels.columns):
+        split = _own_splits(labels, source)
     else:
         split = split_by_patient(labels["patient"], validation=validation, test=test, seed=seed)
     labels = labels.drop(columns="split", errors="ignore").assign(split=split)
@@ -99,34 +94,47 @@ def _of_each(values: "pd.Series[str]", give: Callable[[str], str]) -> "pd.Series
     return values.map({value: give(value) for value in values.unique()})
 
 
+def _own_splits(labels: pd.DataFrame, source: SplitSource) -> "pd.Series[str]":
+    split: pd.Series[str] = labels.reindex(columns=["split"])["split"]
+    unknown = labels.loc[split.isna(), "image"]
+    if len(unknown):
+        raise ValueError(
+            f"labels.splits={source}: the labels do not say the split of image "
+            f"{unknown.iloc[0]!r}: NIH-CXR-LT's files end in _train.csv, _val.csv and _test.csv; "
+            "name them so, or set labels.splits=patient"
+        )
+    return split
+
+
 def _nih_splits(
     labels: pd.DataFrame, raw_dir: str | Path, *, validation: float, seed: int
 ) -> "pd.Series[str]":
-    root = Path(raw_dir).expanduser()
+    root = Path(os.path.expanduser(raw_dir))  # Path.expanduser raises on ~nobody
     root = root.parent if root.is_file() else root
     listed: dict[str, str] = {}
     for name, split in NIH_LISTS.items():
         path = root / name
         try:
-            lines = path.read_text(encoding="utf-8-sig").split()
+            text = path.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(
                 f"labels.splits=nih: '{path}' is not to be read ({type(error).__name__}): put "
                 f"NIH's {' and '.join(NIH_LISTS)} beside the label file, or set "
                 "labels.splits=patient"
             ) from error
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
         twice = next((image for image in lines if listed.get(image, split) != split), None)
         if twice:
             raise ValueError(
-                f"image '{twice}' is in {' and in '.join(NIH_LISTS)}: fetch NIH's lists anew"
+                f"image {twice!r} is in {' and in '.join(NIH_LISTS)}: fetch NIH's lists anew"
             )
         listed |= dict.fromkeys(lines, split)
     official = labels["image"].map(listed)
     absent = labels.loc[official.isna(), "image"]
     if len(absent):
         raise ValueError(
-            f"{len(absent)} images, the first '{absent.iloc[0]}', are in neither of NIH's lists: "
-            "fetch the lists anew, or set labels.splits=patient"
+            f"NIH's lists lack {len(absent)} of {len(labels)} images, the first "
+            f"{absent.iloc[0]!r}: fetch the lists anew, or set labels.splits=patient"
         )
     held_out = split_by_patient(labels["patient"], validation=validation, test=0, seed=seed)
     return official.where(official == "test", held_out)
@@ -137,9 +145,9 @@ def _refuse_patients_in_two_splits(labels: pd.DataFrame) -> None:
     torn = splits.index[splits > 1]
     if len(torn):
         rows = labels[labels["patient"] == torn[0]].drop_duplicates("split")
-        places = " and ".join(f"{row.split} ('{row.image}')" for row in rows.itertuples())
+        places = " and ".join(f"{row.split} ({row.image!r})" for row in rows.itertuples())
         more = f" (and {len(torn) - 1} more such patients)" if len(torn) > 1 else ""
         raise ValueError(
-            f"patient '{torn[0]}' is in {places}{more}: a patient must be in one split only; mend "
+            f"patient {torn[0]!r} is in {places}{more}: a patient must be in one split only; mend "
             "the lists, or set labels.splits=patient"
         )

@@ -1,5 +1,6 @@
 """The check of label rows as the catalog runs it, with every violation kept in a file."""
 
+import csv
 from pathlib import Path
 
 from cxr_pipeline.data.files import write_bytes
@@ -21,7 +22,9 @@ class LabelRowsValidator:
             ValueError: If there are violations: how many, the first ones, and where all are listed.
         """
         violations = find_violations(data)
-        write_bytes(self._filepath, violations.to_csv(index=False).encode())
+        # Quoted: a value may hold anything, a single carriage return too.
+        text = violations.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)
+        write_bytes(self._filepath, text.encode())
         if len(violations):
             raise ValueError(f"{describe_violations(violations)} (all in '{self._filepath}')")
         return data

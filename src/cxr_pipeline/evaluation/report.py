@@ -12,7 +12,10 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 
-from cxr_pipeline.evaluation.charts import class_count_chart, loss_chart
+from cxr_pipeline.data.class_counts import VIEWS
+from cxr_pipeline.data.splits import SPLITS
+from cxr_pipeline.evaluation.charts import loss_chart
+from cxr_pipeline.evaluation.label_charts import class_count_chart, cooccurrence_chart
 
 MODELS = ("gan",)
 
@@ -30,11 +33,17 @@ def render_report(reports: Path, models: Path) -> str:
     """
     # Not `select_autoescape`: it goes by the name's end, which is .jinja here.
     environment = Environment(loader=PackageLoader("cxr_pipeline.evaluation"), autoescape=True)
+    counts = reports / "class_counts.csv"
+    by_split_and_view = reports / "class_counts_by_split_and_view.csv"
+    cooccurrence = reports / "cooccurrence.csv"
     return environment.get_template("report.html.jinja").render(
-        class_counts=_table(reports / "class_counts.csv"),
-        class_counts_chart=_chart(reports / "class_counts.csv", class_count_chart),
+        class_counts=_table(counts),
+        class_counts_chart=_chart(class_count_chart, counts, by_split_and_view),
+        class_counts_by_split_and_view=_split_table(by_split_and_view),
+        cooccurrence=_table(cooccurrence),
+        cooccurrence_chart=_chart(cooccurrence_chart, cooccurrence),
         transformed_images=_picture(reports / "transformed_images.png"),
-        quarantine=_quarantine_reasons(reports / "quarantine.csv"),
+        image_accounting=_table(reports / "image_accounting.csv"),
         parameter_counts=_table(reports / "parameter_counts.csv"),
         models=[_model(name, reports / name, models / name / "config.json") for name in MODELS],
     )
@@ -45,7 +54,7 @@ def _model(name: str, folder: Path, config: Path) -> dict[str, Any]:
     return {
         "name": name,
         "config": json.loads(config.read_text()) if config.is_file() else None,
-        "losses": _chart(folder / "history.csv", loss_chart),
+        "losses": _chart(loss_chart, folder / "history.csv"),
         "samples": _picture(folder / "samples.png"),
         "progress": [
             {"step": int(path.stem.removeprefix("step_")), "picture": _picture(path)}
@@ -54,11 +63,13 @@ def _model(name: str, folder: Path, config: Path) -> dict[str, Any]:
     }
 
 
-def _quarantine_reasons(path: Path) -> dict[str, Any] | None:
-    """Count the reasons; the images' names tell of patients, and the page may be sent around."""
-    if not path.is_file():
-        return None
-    return _content(pd.read_csv(path)["reason"].value_counts().reset_index(name="images"))
+def _split_table(path: Path) -> dict[str, Any] | None:
+    """The counts by split and view, the splits written once above their four columns."""
+    content = _table(path)
+    if content is not None:
+        content["columns"] = ["finding", "group", *(["all", *VIEWS] * (1 + len(SPLITS)))]
+        content["above"] = [("", 2), *((split, 1 + len(VIEWS)) for split in ("in all", *SPLITS))]
+    return content
 
 
 def _table(path: Path) -> dict[str, Any] | None:
@@ -74,14 +85,15 @@ def _content(table: pd.DataFrame) -> dict[str, Any]:
         ]
         for row in table.itertuples(index=False)
     ]
-    return {"columns": list(table.columns), "rows": rows}
+    numeric = [pd.api.types.is_numeric_dtype(dtype) for dtype in table.dtypes]
+    return {"columns": list(table.columns), "numeric": numeric, "rows": rows}
 
 
-def _chart(path: Path, draw: Callable[[pd.DataFrame], Figure]) -> str | None:
-    if not path.is_file():
+def _chart(draw: Callable[..., Figure], *paths: Path) -> str | None:
+    if not all(path.is_file() for path in paths):
         return None
     buffer = io.BytesIO()
-    draw(pd.read_csv(path)).savefig(buffer, format="png", dpi=120)
+    draw(*(pd.read_csv(path) for path in paths)).savefig(buffer, format="png", dpi=120)
     return _data_url(buffer.getvalue())
 
 

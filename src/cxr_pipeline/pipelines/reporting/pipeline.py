@@ -14,7 +14,10 @@ def create_pipeline(trained: Sequence[str] = ()) -> Pipeline:
         trained: Models that the same run trains; the page waits for them. Others are shown as
             they were left by earlier runs.
     """
-    made_before = ["class_counts", "quarantine", "transformed_images"] if trained else []
+    made_before = []
+    if trained:
+        made_before += ["class_counts", "class_counts_by_split_and_view", "cooccurrence"]
+        made_before += ["image_accounting", "transformed_images"]
     for model in trained:
         made_before += [f"{model}.config", f"{model}.history", f"{model}.samples"]
     return Pipeline(

@@ -1,6 +1,7 @@
-"""MLflow: what is said of a run beyond what the catalog logs. The only module that imports it.
+"""MLflow: what is said of a run beyond what the catalog logs. The only package that imports it.
 
-Without an active run (tracking disabled, plain Python) every function here does nothing.
+Without an active run (tracking disabled, plain Python) every function here does nothing; `prune`
+works on runs that have ended.
 """
 
 import logging

@@ -1,0 +1,25 @@
+"""The node that downloads the data."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from cxr_pipeline.data.acquire import RemoteFile, acquire
+from cxr_pipeline.parameters import DownloadParameters, RemoteFileParameters
+
+
+def download_data(parameters: DownloadParameters) -> pd.DataFrame:
+    """Fetch and unpack what is not there yet; returns what is, a file a row."""
+    return acquire(
+        _remote_file(parameters.label_file),
+        [_remote_file(archive) for archive in parameters.archives],
+        Path(parameters.folder).expanduser(),
+        attempts=parameters.attempts,
+        timeout=parameters.timeout,
+        keep_archives=parameters.keep_archives,
+        max_unpacked_bytes=int(parameters.max_unpacked_gb * 1e9),
+    )
+
+
+def _remote_file(parameters: RemoteFileParameters) -> RemoteFile:
+    return RemoteFile(**parameters.model_dump())

@@ -1,0 +1,150 @@
+import logging
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from cxr_pipeline.data.build import build_store
+from cxr_pipeline.data.prune import prune_stores
+from cxr_pipeline.data.store import MANIFEST, open_store
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory, make_data_set):
+    return make_data_set(tmp_path_factory.mktemp("raw"), count=12)
+
+
+@pytest.fixture
+def stores(tmp_path, raw, plan):
+    """Three real stores, of 8, 9 and 10 px, used in that order; the names of their folders."""
+    root = tmp_path / "stores"
+    versions = [build_store(plan(raw, size=size), root).version for size in (8, 9, 10)]
+    for age, version in enumerate(reversed(versions)):
+        use(root / version, age)
+    return root, versions
+
+
+def use(path: Path, days_ago: int):
+    """Let a store's manifest, or any other file, be as old as that."""
+    moment = 1_750_000_000 - 86_400 * days_ago
+    manifest = path / MANIFEST
+    os.utime(manifest if manifest.exists() else path, (moment, moment))
+
+
+def actions(table):
+    return dict(zip(table["version"], table["action"], strict=True))
+
+
+def test_the_stores_used_last_are_kept_and_the_others_removed(stores, caplog):
+    caplog.set_level(logging.INFO)
+    root, (oldest, middle, newest) = stores
+    size = sum(path.stat().st_size for path in (root / oldest).iterdir())
+    table = prune_stores(root, keep=2, dry_run=False)
+    assert list(table.columns) == ["kind", "version", "last_used", "bytes", "action"]
+    assert table["version"].tolist() == [newest, middle, oldest]
+    assert table["action"].tolist() == ["kept", "kept", "removed"]
+    assert str(table["last_used"].iloc[0]) == "2025-06-15 15:06:40+00:00"
+    assert table["bytes"].iloc[2] == size
+    assert sorted(path.name for path in root.iterdir()) == sorted([middle, newest])
+    assert len(open_store(root / middle)) == 12
+    line = f"Removed image store {oldest}: last used 2025-06-13 15:06 UTC, {size / 1e6:.1f} MB"
+    assert line in caplog.messages
+
+
+def test_a_store_used_again_is_kept_before_newer_ones(stores, raw, plan):
+    root, (oldest, middle, newest) = stores
+    build_store(plan(raw, size=8), root)
+    table = prune_stores(root, keep=1, dry_run=False)
+    assert actions(table) == {oldest: "kept", newest: "removed", middle: "removed"}
+
+
+def test_a_removed_store_is_built_again_to_the_bit(stores, raw, plan):
+    root, (oldest, *_) = stores
+    digest = open_store(root / oldest).digest
+    prune_stores(root, keep=1, dry_run=False)
+    assert not (root / oldest).exists()
+    assert build_store(plan(raw, size=8), root).digest == digest
+
+
+def test_a_dry_run_says_what_it_would_remove_and_removes_nothing(stores, caplog):
+    caplog.set_level(logging.INFO)
+    root, (oldest, middle, newest) = stores
+    before = sorted(root.rglob("*"))
+    table = prune_stores(root, keep=1, dry_run=True)
+    assert actions(table) == {newest: "kept", middle: "would remove", oldest: "would remove"}
+    assert sorted(root.rglob("*")) == before
+    assert caplog.messages[-1].startswith(f"Would remove image store {oldest}")
+
+
+def test_an_unfinished_store_was_last_used_when_anything_in_it_was(stores):
+    root, (oldest, middle, newest) = stores
+    (root / oldest / MANIFEST).unlink()
+    for path in (root / oldest, *(root / oldest).iterdir()):
+        use(path, 30)
+    use(root / oldest / "shard_00000.json", 1)
+    use(root / middle, 2)
+    table = prune_stores(root, keep=2, dry_run=False)
+    assert actions(table) == {newest: "kept", oldest: "kept", middle: "removed"}
+
+
+def test_whatever_is_no_store_is_left_alone_and_said_so(stores, tmp_path, caplog):
+    root, versions = stores
+    elsewhere = shutil.copytree(root / versions[0], tmp_path / "elsewhere")
+    linked = root / "0123456789abcdef"
+    linked.symlink_to(elsewhere)
+    (root / "fedcba9876543210").mkdir()
+    (root / "fedcba9876543210/letter.txt").write_text("dear")
+    shutil.copytree(elsewhere, root / "my_copy")
+    (root / ".DS_Store").write_text("")
+    others = {linked.name, "fedcba9876543210", "my_copy", ".DS_Store"}
+    table = prune_stores(root, keep=1, dry_run=False)
+    assert {version for version, action in actions(table).items() if action == "left alone"} == (
+        others
+    )
+    assert {path.name for path in root.iterdir()} == {versions[2], *others}
+    assert len(open_store(elsewhere)) == len(open_store(root / "my_copy")) == 12
+    assert f"'{linked}' is no image store: left alone" in caplog.messages
+
+
+def test_what_a_link_in_a_store_points_at_stays(stores, tmp_path):
+    root, (oldest, *_) = stores
+    moved = (root / oldest / "shard_00000.npy").rename(tmp_path / "moved.npy")
+    (root / oldest / "shard_00000.npy").symlink_to(moved)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "file").write_text("content")
+    (root / oldest / "more").symlink_to(folder)
+    prune_stores(root, keep=1, dry_run=False)
+    assert not (root / oldest).exists()
+    assert moved.is_file()
+    assert (folder / "file").is_file()
+
+
+def test_a_removal_cut_short_leaves_nothing_that_looks_finished_and_is_done_next_time(
+    stores, monkeypatch
+):
+    root, (oldest, middle, newest) = stores
+    use(root / oldest, -1)
+    use(root / newest, -2)
+
+    def killed(path):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            prune_stores(root, keep=2, dry_run=False)
+    assert not (root / middle / MANIFEST).exists()
+    with pytest.raises(ValueError, match="no finished image store"):
+        open_store(root / middle)
+    for path in (root / middle, *(root / middle).iterdir()):
+        use(path, 3)
+    assert actions(prune_stores(root, keep=2, dry_run=False))[middle] == "removed"
+    assert not (root / middle).exists()
+
+
+def test_an_empty_folder_gives_an_empty_table(tmp_path):
+    table = prune_stores(tmp_path, keep=3, dry_run=False)
+    assert table.empty
+    assert list(table.columns) == ["kind", "version", "last_used", "bytes", "action"]

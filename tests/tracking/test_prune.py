@@ -1,0 +1,167 @@
+"""Real runs in a real database, with real files."""
+
+import datetime
+import json
+import logging
+from pathlib import Path
+
+import mlflow
+import pytest
+from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
+
+from cxr_pipeline.tracking.prune import prune_models
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mlflow")
+    return f"sqlite:///{folder / 'tracking.db'}"
+
+
+@pytest.fixture
+def client(database):
+    mlflow.set_tracking_uri(database)
+    return mlflow.MlflowClient(database)
+
+
+@pytest.fixture
+def experiment(client, tmp_path, monkeypatch):
+    """The active experiment."""
+    place = str(tmp_path / "artifacts")
+    experiment = client.create_experiment(tmp_path.name, artifact_location=place)
+    # Not `mlflow.set_experiment`, which would stay.
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", experiment)
+    return experiment
+
+
+@pytest.fixture
+def trained(client, experiment, tmp_path):
+    """Record a run that trained a model, each a second after the one before."""
+    clock = iter(range(1_750_000_000_000, 1_760_000_000_000, 1000))
+
+    def make(model="gan", status="FINISHED", config=None):
+        run = client.create_run(experiment, start_time=next(clock)).info.run_id
+        (tmp_path / "config.json").write_text(config or json.dumps({"model": model}))
+        (tmp_path / "weights.safetensors").write_bytes(bytes(1000))
+        for file in ("config.json", "weights.safetensors"):
+            client.log_artifact(run, str(tmp_path / file), "model")
+        client.log_artifact(run, str(tmp_path / "config.json"), "training")
+        client.log_metric(run, "loss/generator", 0.5)
+        if status != "RUNNING":
+            client.set_terminated(run, status, end_time=next(clock))
+        return run
+
+    return make
+
+
+def actions(table):
+    return dict(zip(table["version"], table["action"], strict=True))
+
+
+def files(client, run):
+    return {item.path for item in client.list_artifacts(run, "model")}
+
+
+WHOLE = {"model/config.json", "model/weights.safetensors"}
+
+
+def test_the_newest_runs_keep_their_model_and_older_ones_lose_it(client, trained, caplog):
+    caplog.set_level(logging.INFO)
+    runs = [trained() for _ in range(4)]
+    table = prune_models(keep=2, dry_run=False)
+    assert table["version"].tolist() == runs[::-1]
+    assert table["action"].tolist() == ["kept", "kept", "removed", "removed"]
+    assert set(table["kind"]) == {"gan model"}
+    assert set(table["bytes"]) == {1000 + len(json.dumps({"model": "gan"}))}
+    assert str(table["last_used"].iloc[3]) == "2025-06-15 15:06:41+00:00"
+    assert [files(client, run) for run in runs] == [set(), set(), WHOLE, WHOLE]
+    line = f"Removed gan model {runs[0]}: last used 2025-06-15 15:06 UTC, 0.0 MB"
+    assert line in caplog.messages
+
+
+def test_a_pruned_run_keeps_everything_else_and_says_when_it_was_pruned(client, trained):
+    old, new = trained(), trained()
+    prune_models(keep=1, dry_run=False)
+    run = client.get_run(old)
+    assert run.data.metrics == {"loss/generator": 0.5}
+    assert client.list_artifacts(old, "training")
+    today = datetime.datetime.now(datetime.UTC).date()
+    assert run.data.tags["model_pruned"] in {str(today), str(today - datetime.timedelta(days=1))}
+    assert "model_pruned" not in client.get_run(new).data.tags
+    assert actions(prune_models(keep=1, dry_run=False)) == {new: "kept"}
+
+
+def test_each_model_has_versions_of_its_own(client, trained):
+    gan, diffusion, newer = trained(), trained("diffusion"), trained()
+    assert actions(prune_models(keep=1, dry_run=False)) == {
+        newer: "kept",
+        diffusion: "kept",
+        gan: "removed",
+    }
+
+
+def test_a_dry_run_removes_and_tags_nothing(client, trained):
+    old, new = trained(), trained()
+    assert actions(prune_models(keep=1, dry_run=True)) == {new: "kept", old: "would remove"}
+    assert files(client, old) == WHOLE
+    assert "model_pruned" not in client.get_run(old).data.tags
+
+
+def test_only_finished_runs_count_and_those_that_ended_otherwise_go_with_their_age(client, trained):
+    failed, finished, killed = trained(status="FAILED"), trained(), trained(status="KILLED")
+    assert actions(prune_models(keep=1, dry_run=False)) == {
+        killed: "kept",
+        finished: "kept",
+        failed: "removed",
+    }
+
+
+def test_a_run_still_running_is_left_alone(client, trained):
+    running, finished = trained(status="RUNNING"), trained()
+    assert actions(prune_models(keep=1, dry_run=False)) == {
+        running: "left alone",
+        finished: "kept",
+    }
+    assert files(client, running) == WHOLE
+
+
+@pytest.mark.parametrize("config", ["no JSON", "{}", "[1]"])
+def test_a_folder_that_names_no_model_is_left_alone_and_said_so(client, trained, config, caplog):
+    foreign = trained(config=config)
+    own = trained()
+    assert actions(prune_models(keep=1, dry_run=False)) == {own: "kept", foreign: "left alone"}
+    assert files(client, foreign) == WHOLE
+    assert f"Run {foreign}: model/config.json names no model" in caplog.messages
+
+
+def test_runs_of_other_experiments_and_runs_without_a_model_are_not_looked_at(
+    client, experiment, trained, monkeypatch
+):
+    old, new = trained(), trained()
+    client.set_terminated(client.create_run(experiment).info.run_id)
+    assert actions(prune_models(keep=2, dry_run=False)) == {new: "kept", old: "kept"}
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", client.create_experiment("another"))
+    assert prune_models(keep=1, dry_run=False).empty
+    assert files(client, old) == WHOLE
+
+
+def refuse(repository, path):
+    raise NotImplementedError("no removing here\nat all")
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [(lambda *_: None, "nothing was removed"), (refuse, "no removing here")],
+    ids=["silent", "refusing"],
+)
+def test_a_server_that_removes_nothing_is_an_error_of_one_line(
+    client, trained, monkeypatch, answer, reason
+):
+    old, _ = trained(), trained()
+    monkeypatch.setattr(LocalArtifactRepository, "delete_artifacts", answer)
+    with pytest.raises(ValueError, match=r"or raise prune\.models$") as caught:
+        prune_models(keep=1, dry_run=False)
+    folder = Path(client.get_run(old).info.artifact_uri) / "model"
+    assert str(caught.value).startswith(f"MLflow does not remove '{folder}' ({reason}): ")
+    assert "\n" not in str(caught.value)
+    assert "model_pruned" not in client.get_run(old).data.tags
