@@ -18,7 +18,7 @@ from cxr_pipeline.data.store import MANIFEST
 
 KILLS = 5
 WORKERS = 2
-SHARDS = 40
+SHARDS = 60
 IMAGES_A_SHARD = 8
 
 PROGRAM = f"""
@@ -82,7 +82,7 @@ def made(folder, kind="json"):
 
 def kill_at_random(process, folder, chance):
     """SIGKILL a build after some more shards and a moment."""
-    enough = len(made(folder)) + chance.randrange(SHARDS // KILLS)
+    enough = len(made(folder)) + chance.randint(1, 8)
     while len(made(folder)) < enough and process.poll() is None:
         time.sleep(0.001)
     time.sleep(chance.uniform(0, 0.02))
