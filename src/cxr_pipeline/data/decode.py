@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from cxr_pipeline.data.dicom import decode_dicom, is_dicom
 from cxr_pipeline.data.jpeg_markers import SIGNATURE as JPEG_SIGNATURE
 from cxr_pipeline.data.jpeg_markers import jpeg_size
 from cxr_pipeline.data.png_stored import SIGNATURE as PNG_SIGNATURE
@@ -20,7 +21,7 @@ NOT_READABLE = "not a readable image"
 
 
 def decode(data: bytes, *, max_pixels: int) -> npt.NDArray[np.uint8]:
-    """Decode a PNG or JPEG file to 8-bit grey.
+    """Decode a PNG, JPEG or DICOM file to 8-bit grey.
 
     Colour becomes luminance, alpha is dropped, and 16 bits become 8 over their whole range (NIH's
     RGB and RGBA files hold the same grey in each channel). Of an animation the still picture is
@@ -41,6 +42,8 @@ def decode(data: bytes, *, max_pixels: int) -> npt.NDArray[np.uint8]:
     """
     if not data:
         raise ValueError("empty file")
+    if is_dicom(data):
+        return decode_dicom(data, max_pixels=max_pixels)
     png = data.startswith(PNG_SIGNATURE)
     if not png and not data.startswith(JPEG_SIGNATURE):
         raise ValueError(NOT_READABLE)

@@ -22,6 +22,8 @@ MAGIC_PLACE = 128
 JP2_SIGNATURE = b"\x00\x00\x00\x0cjP  "
 
 UNREADABLE_DICOM = "not a readable DICOM"
+NEEDS_PYDICOM = "DICOM needs pydicom"
+UNSUPPORTED = "DICOM compression not supported"
 
 # All that is read of a file: who the patient is, is in none of these.
 KEYWORDS = [
@@ -72,7 +74,7 @@ def decode_dicom(data: bytes, *, max_pixels: int) -> npt.NDArray[np.uint8]:
     try:
         import pydicom  # noqa: F401
     except ImportError:
-        raise ValueError("DICOM needs pydicom: pip install pydicom") from None
+        raise ValueError(f"{NEEDS_PYDICOM}: pip install pydicom") from None
     try:
         return _decode(data, max_pixels)
     except (MemoryError, _RefusalError):
@@ -132,7 +134,7 @@ def _transfer_syntax(data: bytes) -> "UID":
         supported = False
     if not supported:
         named = f" ({syntax})" if syntax.type else ""  # it has one where the standard lists it
-        raise _RefusalError(f"DICOM compression not supported{named}")
+        raise _RefusalError(f"{UNSUPPORTED}{named}")
     return syntax
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from cxr_pipeline.data.decode import decode
+from cxr_pipeline.data.dicom import NEEDS_PYDICOM, UNSUPPORTED
 from cxr_pipeline.data.files import file_digest, write_atomically, write_json
 from cxr_pipeline.data.store import MANIFEST, shard_name
 from cxr_pipeline.data.transforms import Transform, transform
@@ -19,6 +20,9 @@ LINK = "link out of the folder"
 
 UNREADABLE = "unreadable file"
 """How the reason begins where the disk, not the image, is at fault."""
+
+MENDABLE = (UNREADABLE, NEEDS_PYDICOM, UNSUPPORTED)
+"""How reasons begin that may go away though the file stays: the disk's, and software not there."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ def build_shard(job: ShardJob) -> dict[str, Any]:
 
 def may_be_mended(reasons: Iterable[str]) -> bool:
     """Tell whether a file could be read another time though its name, size and time stay."""
-    return any(reason.startswith(UNREADABLE) for reason in reasons)
+    return any(reason.startswith(MENDABLE) for reason in reasons)
 
 
 def _record_of(path: Path, job: ShardJob) -> dict[str, Any] | None:

@@ -37,7 +37,7 @@ def find_images(raw_dir: str | Path) -> dict[str, Source]:
     Raises:
         ValueError: If `raw_dir` does not exist or one name lies in two folders.
     """
-    root = Path(raw_dir).expanduser()
+    root = Path(os.path.expanduser(raw_dir))  # Path.expanduser raises on ~nobody
     root = root.parent if root.is_file() else root
     if not root.is_dir():
         raise ValueError(

@@ -1,5 +1,6 @@
 """The node that downloads the data."""
 
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +14,7 @@ def download_data(parameters: DownloadParameters) -> pd.DataFrame:
     return acquire(
         _remote_file(parameters.label_file),
         [_remote_file(archive) for archive in parameters.archives],
-        Path(parameters.folder).expanduser(),
+        Path(os.path.expanduser(parameters.folder)),
         attempts=parameters.attempts,
         timeout=parameters.timeout,
         keep_archives=parameters.keep_archives,
