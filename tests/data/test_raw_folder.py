@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from cxr_pipeline.data.findings import PAPER_COUNTS
+from cxr_pipeline.data.findings import FINDINGS, NO_FINDING
 from cxr_pipeline.data.labels import read_labels
 from cxr_pipeline.data.phantoms import draw_phantom, is_rgba
 from cxr_pipeline.data.png import encode_png
@@ -111,7 +111,7 @@ def test_the_sample_says_that_it_is_drawn():
 
 def test_the_sample_shows_every_finding(sample_lines):
     labels = read_labels(SAMPLE)
-    assert all(labels[finding].any() for finding in PAPER_COUNTS)
+    assert all(labels[finding].any() for finding in (*FINDINGS, NO_FINDING))
     assert labels["patient"].nunique() == len({line["Patient ID"] for line in sample_lines}) == 60
 
 
