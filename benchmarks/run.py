@@ -24,7 +24,7 @@ def main() -> None:
         folder = Path(name)
         files = images.large_pngs(folder / "files")
         results |= images.one_worker(files)
-        raw_dir = images.data_set(folder / "raw", files, 480)
+        raw_dir = images.data_set(folder / "raw", files, 1_440)
         results |= images.two_workers(raw_dir, folder / "store", files)
         results["20,000 images / 1,000"] = images.flatness(files, folder / "flat", 1_000, 20_000)
         figures["store into memory, GB/s"] = images.reading(folder / "flat/store")

@@ -74,7 +74,7 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
             reader = csv.reader(file, skipinitialspace=True, strict=True)
             line = 1
             for row in reader:
-                cells = [cell.strip() for cell in row]
+                cells = list(map(str.strip, row))
                 if any(cells):
                     yield line, cells
                 line = reader.line_num + 1

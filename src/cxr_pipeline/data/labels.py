@@ -5,6 +5,7 @@ from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
@@ -120,8 +121,10 @@ def findings_text(table: pd.DataFrame) -> "pd.Series[str]":
     """Join each row's classes as NIH writes them: `Cardiomegaly|Emphysema`, or `No Finding`."""
     names = classes_among(table.columns)
     flags = table[names].to_numpy(dtype=bool)
-    texts = ["|".join(name for name, flag in zip(names, row, strict=True) if flag) for row in flags]
-    return pd.Series(texts, index=table.index, dtype=str)
+    # Each distinct row once; its flags are the digits of one number.
+    codes, distinct = pd.factorize(flags @ (1 << np.arange(len(names))))
+    texts = ["|".join(name for n, name in enumerate(names) if key >> n & 1) for key in distinct]
+    return pd.Series(np.array(texts, dtype=object)[codes], index=table.index, dtype=str)
 
 
 def _with_metadata(text: pd.DataFrame, nih: pd.DataFrame) -> pd.DataFrame:

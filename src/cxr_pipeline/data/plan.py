@@ -58,13 +58,9 @@ class StorePlan:
 
     def version(self) -> str:
         """Digest of the labels, the files' names, sizes and times, and the parameters."""
-        files = []
-        for image in self.table["image"]:
-            source = self.sources.get(image)
-            # Not its path: a data set that was moved is the same.
-            files.append(
-                source and [source.size, source.modified, source.leads_out, source.trouble]
-            )
+        found = (self.sources.get(image) for image in self.table["image"])
+        # Not its path: a data set that was moved is the same.
+        files = [s and [s.size, s.modified, s.leads_out, s.trouble] for s in found]
         labels = self.table.to_csv(index=False)
         return json_digest([files, labels, self.classes, self.parameters])[:16]
 

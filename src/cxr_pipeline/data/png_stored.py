@@ -95,7 +95,7 @@ def store_png(png: bytes) -> bytes:
         raise MalformedError
     data = compressed[0] if len(compressed) == 1 else b"".join(compressed)
     pixels = _inflated(data, length)
-    return b"".join([SIGNATURE, *header, _chunk(b"IDAT", _stored(pixels)), _chunk(b"IEND", b"")])
+    return b"".join([SIGNATURE, *header, *_chunk(b"IDAT", _stored(pixels)), *_chunk(b"IEND", [])])
 
 
 def _chunks(png: bytes) -> Iterator[tuple[bytes, memoryview]]:
@@ -153,7 +153,7 @@ def _inflated(data: bytes | memoryview, length: int) -> bytes:
     return pixels[:length]
 
 
-def _stored(pixels: bytes) -> bytes:
+def _stored(pixels: bytes) -> list[bytes | memoryview]:
     """A zlib stream that holds `pixels` in stored blocks (RFC 1950, RFC 1951 section 3.2.4)."""
     view = memoryview(pixels)
     parts: list[bytes | memoryview] = [ZLIB_HEADER]
@@ -161,10 +161,13 @@ def _stored(pixels: bytes) -> bytes:
         block = view[start : start + LARGEST_STORED_BLOCK]
         last = start + LARGEST_STORED_BLOCK >= len(pixels)
         parts += [struct.pack("<BHH", last, len(block), 0xFFFF ^ len(block)), block]
-    parts.append(struct.pack(">I", isal_zlib.adler32(pixels)))
-    return b"".join(parts)
+    return [*parts, struct.pack(">I", isal_zlib.adler32(pixels))]
 
 
-def _chunk(kind: bytes, content: bytes | memoryview) -> bytes:
-    checksum = isal_zlib.crc32(content, isal_zlib.crc32(kind))
-    return b"".join([struct.pack(">I", len(content)), kind, content, struct.pack(">I", checksum)])
+def _chunk(kind: bytes, content: list[bytes | memoryview]) -> list[bytes | memoryview]:
+    # In parts: each joining of a megabyte would hold up the other threads.
+    checksum = isal_zlib.crc32(kind)
+    for part in content:
+        checksum = isal_zlib.crc32(part, checksum)
+    length = struct.pack(">I", sum(map(len, content)))
+    return [length, kind, *content, struct.pack(">I", checksum)]
