@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from tests.data.dicoms import dicom
 from tests.data.pictures import encoded, noise
 from tests.data.stores import (
     ALWAYS_WRITTEN,
@@ -61,6 +62,7 @@ def test_all_kinds_of_image_files_are_kept(tmp_path, root, row, write_csv, plan)
     raw = tmp_path / "raw"
     levels = np.tile(np.arange(0, 256, 8, dtype=np.uint8), (32, 1))
     grey = Image.fromarray(levels)
+    window = {"WindowCenter": 128, "WindowWidth": 256}  # all levels as they are
     images = {
         "grey.png": encoded(grey),
         "rgb.png": encoded(grey, mode="RGB"),
@@ -70,6 +72,8 @@ def test_all_kinds_of_image_files_are_kept(tmp_path, root, row, write_csv, plan)
         "photo.jpg": encoded(grey, "jpeg", quality=100),
         "colour.JPEG": encoded(grey, "jpeg", "RGB", quality=100),
         "misnamed.jpg": encoded(grey),
+        "radiograph.dcm": dicom(levels, **window),
+        "inverted.DICOM": dicom(255 - levels, PhotometricInterpretation="MONOCHROME1", **window),
     }
     write_csv(raw, [row(name) for name in images])
     for name, data in images.items():

@@ -3,12 +3,15 @@
 import logging
 import os
 import shutil
+import sys
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from tests.data.dicoms import dicom
+from tests.data.pictures import encoded, noise
 from tests.data.stores import (
     ALWAYS_WRITTEN,
     LONG_AGO,
@@ -246,3 +249,20 @@ def test_a_flipped_byte_of_a_shard_is_mended_by_verifying(raw, root, plan):
     build_store(plan(raw, verify=True), root)
     assert contents(folder) == before
     assert written(folder) == {"shard_00001.npy", "shard_00001.json", *ALWAYS_WRITTEN}
+
+
+def test_dicom_files_are_taken_as_soon_as_pydicom_is_there(
+    tmp_path, root, row, write_csv, plan, monkeypatch
+):
+    raw = tmp_path / "with_dicom"
+    write_csv(raw, [row("a.png"), row("b.dcm")])
+    (raw / "a.png").write_bytes(encoded(noise(20, 20)))
+    (raw / "b.dcm").write_bytes(dicom(noise(20, 20)))
+    with monkeypatch.context() as patched:
+        patched.setitem(sys.modules, "pydicom", None)
+        without = build_store(plan(raw), root)
+    reasons = dict(without.quarantine().itertuples(index=False))
+    assert reasons == {"b.dcm": "DICOM needs pydicom: pip install pydicom"}
+    store = build_store(plan(raw), root)
+    assert store.version == without.version
+    assert store.index["image"].tolist() == ["a.png", "b.dcm"]
