@@ -247,3 +247,8 @@ def test_every_parameter_is_described():
                 yield prefix + name
 
     assert list(undescribed(Parameters)) == []
+
+
+def test_a_finding_named_twice_counts_once():
+    parameters = check_parameters(changed("gan.selection.findings", "Mass|mass|Nodule"))
+    assert parameters.gan.selection.findings == ("Mass", "Nodule")

@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from cxr_pipeline.data.findings import CLASSES, finding_name
+from cxr_pipeline.data.label_files import LabelSource
 from cxr_pipeline.data.labels import OLDEST_AGE
 from cxr_pipeline.data.selection import Selection
 from cxr_pipeline.data.splits import SplitSource
@@ -93,7 +94,7 @@ class DownloadParameters(ClosedModel):
 class LabelParameters(ClosedModel):
     """Which labels to read, and how patients are held out."""
 
-    source: Literal["auto", "nih", "cxr_lt"] = Field(
+    source: LabelSource = Field(
         description="Whose labels, where raw_dir holds NIH's and NIH-CXR-LT's."
     )
     splits: SplitSource = Field(
@@ -121,6 +122,10 @@ def _as_list(value: Any) -> Any:
     return tuple(part.strip() for part in value.split("|") if part.strip())
 
 
+def _once_each(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(values))
+
+
 def _finding(text: str) -> str:
     name = finding_name(text)
     if name is None:
@@ -129,7 +134,7 @@ def _finding(text: str) -> str:
 
 
 FindingName = Annotated[str, AfterValidator(_finding)]
-Several = (BeforeValidator(_as_list), Field(strict=False))
+Several = (BeforeValidator(_as_list), Field(strict=False), AfterValidator(_once_each))
 
 
 class SelectionParameters(ClosedModel):
@@ -185,9 +190,9 @@ class PreprocessingParameters(ClosedModel):
     )
     sheet: Literal["after", "pairs"] = Field(
         description="What transformed_images.png shows: images after the transform (Fig. 10), or "
-        "each beside what it was before."
+        "each beside what it was before, whole: both go to the report and to MLflow."
     )
-    workers: PositiveInt | None = Field(description="Images decoded at a time; null is one a core.")
+    workers: PositiveInt | None = Field(description="Shards made at a time; null is one a core.")
     dask_scheduler: str | None = Field(
         description="Address of a Dask scheduler whose workers build instead, tcp://host:8786."
     )

@@ -139,6 +139,18 @@ def test_what_has_no_address_is_missing_and_said_so_at_the_end(get, remote, tmp_
     }
 
 
+@pytest.mark.parametrize("known", [{"size": 99}, {"md5": "0" * 32}, {"sha256": "0" * 64}])
+def test_what_was_put_there_by_hand_is_checked_too(get, tmp_path, known):
+    (tmp_path / "cxr14").mkdir()
+    (tmp_path / "cxr14/labels.csv").write_bytes(LABELS)
+    with pytest.raises(ValueError, match="put there by hand, has") as caught:
+        get(label_file=RemoteFile("labels.csv", None, **known))
+    assert "set the size and checksum of 'labels.csv' to null" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    table = get(label_file=RemoteFile("labels.csv", None, size=len(LABELS)))
+    assert statuses(table)["labels.csv"] == "kept"
+
+
 @pytest.mark.parametrize("keep", [False, True])
 def test_room_is_asked_for_images_and_archives_before_anything_is_fetched(
     get, remote, web, tmp_path, monkeypatch, keep

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEGLosslessSV1
 from tests.data.dicoms import dicom
 from tests.data.pictures import encoded, noise
 from tests.data.stores import (
@@ -266,3 +268,33 @@ def test_dicom_files_are_taken_as_soon_as_pydicom_is_there(
     store = build_store(plan(raw), root)
     assert store.version == without.version
     assert store.index["image"].tolist() == ["a.png", "b.dcm"]
+
+
+def test_a_store_that_another_data_set_shares_is_called_after_the_one_at_hand(
+    tmp_path, raw, root, plan
+):
+    first = build_store(plan(raw), root)
+    other = shutil.copytree(raw, tmp_path / "other")
+    again = build_store(plan(other), root)
+    assert again.version == first.version
+    assert (first.manifest["data"], again.manifest["data"]) == ("raw", "other")
+    assert open_store(again.folder).manifest["data"] == "other"
+
+
+def test_a_dicom_that_cannot_be_decoded_is_tried_again_and_leaves_the_store_as_it_is(
+    tmp_path, root, row, write_csv, plan
+):
+    raw = tmp_path / "with_dicom"
+    write_csv(raw, [row("a.png"), row("b.dcm")])
+    (raw / "a.png").write_bytes(encoded(noise(20, 20)))
+    lossless = dicom(noise(20, 20), syntax=JPEGLosslessSV1, data=encapsulate([bytes(8)]))
+    (raw / "b.dcm").write_bytes(lossless)
+    store = build_store(plan(raw), root)
+    assert "compression not supported" in store.quarantine()["reason"].item()
+    before = contents(store.folder)
+    age(store.folder)
+    assert build_store(plan(raw), root).version == store.version
+    assert contents(store.folder) == before
+    assert written(store.folder) == ALWAYS_WRITTEN
+    refusal(build_store, plan(raw, max_quarantined=0), root)
+    assert contents(store.folder) == before

@@ -80,6 +80,9 @@ def test_a_file_that_is_there_and_wrong_is_replaced(web, fetcher, known, caplog)
     assert fetcher(web.serve(FILE, DATA), **known)
     assert fetcher.target.read_bytes() == DATA
     assert "fetching it anew" in caplog.text
+    # It may have been corrected by hand.
+    aside = fetcher.target.with_name(f"{fetcher.target.name}.old")
+    assert aside.read_bytes() == b"half of it"
 
 
 def test_redirects_are_followed_from_the_first_address_each_time(web, fetcher):

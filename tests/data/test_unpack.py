@@ -75,6 +75,8 @@ def test_what_it_was_unpacked_from_is_on_record(tmp_path):
     }
     assert sorted(path.name for path in folder.iterdir()) == ["archive.json", "images"]
     assert archive_record(tmp_path) == {}
+    (tmp_path / "archive.json").write_text('{"archive": ')
+    assert archive_record(tmp_path) == {}
 
 
 def test_progress_goes_up_to_the_archive_s_size(tmp_path):

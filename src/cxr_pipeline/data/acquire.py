@@ -10,7 +10,7 @@ import pandas as pd
 
 from cxr_pipeline.data.download import fetch
 from cxr_pipeline.data.files import file_digest, require_space
-from cxr_pipeline.data.partial import part_of
+from cxr_pipeline.data.partial import Partial, part_of
 from cxr_pipeline.data.transfer_progress import transfer_progress
 from cxr_pipeline.data.unpack import archive_record, unpack
 
@@ -102,7 +102,16 @@ def _space_needed(pending: Sequence[RemoteFile], folder: Path, keep_archives: bo
 def _obtain(file: RemoteFile, folder: Path, attempts: int, timeout: float) -> str:
     target = folder / file.name
     if file.url is None:
-        return KEPT if target.is_file() else MISSING
+        if not target.is_file():
+            return MISSING
+        digests = {"md5": file.md5, "sha256": file.sha256}
+        problem = Partial("", target, file.size, digests).problem(target)
+        if problem:
+            raise ValueError(
+                f"'{target}', which was put there by hand, has {problem}: fetch it anew, or set "
+                f"the size and checksum of '{file.name}' to null"
+            )
+        return KEPT
     with transfer_progress(f"fetching {file.name}") as on_progress:
         fetched = fetch(
             file.url,

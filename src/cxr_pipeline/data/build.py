@@ -85,10 +85,10 @@ def _finished(folder: Path) -> ImageStore | None:
 def _reuse(store: ImageStore, plan: StorePlan) -> ImageStore:
     _judge_quarantine(store.quarantine(), plan, store.folder)
     _warn_of_duplicates(store.duplicates(), store.folder)
-    manifest = store.manifest | plan.counts
+    manifest = store.manifest | plan.particulars
     if manifest != store.manifest:
         write_json(store.folder / MANIFEST, manifest)
-    # Kedro loads the version used last when none is named (see `ImageStoreDataset`).
+    # The manifest's time tells which store was used last.
     os.utime(store.folder / MANIFEST)
     logger.info("Image store %s is up to date: %d images, reused", store.version, len(store))
     return replace(store, manifest=manifest)
@@ -148,7 +148,6 @@ def _finish(
     content = index.drop(columns="picture").to_csv(index=False)
     manifest = {
         "version": version,
-        "data": plan.name,
         "digest": json_digest([[s["sha256"] for s in shards], content]),
         "classes": plan.classes,
         "parameters": plan.parameters,
@@ -157,7 +156,7 @@ def _finish(
         "kept": len(index),
         "quarantined": len(quarantine),
         "duplicates": len(duplicates),
-        **plan.counts,
+        **plan.particulars,
         "shards": shards,
         "index_sha256": file_digest(folder / INDEX),
     }

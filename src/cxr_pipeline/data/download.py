@@ -82,7 +82,12 @@ def fetch(
         problem = partial.problem(target)
         if problem is None:
             return False
-        logger.warning("'%s' has %s: fetching it anew", target, problem)
+        # It may be a label file that was corrected by hand.
+        aside = target.with_name(f"{target.name}.old")
+        target.replace(aside)
+        logger.warning(
+            "'%s' has %s: keeping it as '%s', fetching it anew", target, problem, aside.name
+        )
     target.parent.mkdir(parents=True, exist_ok=True)
     for _ in range(2):
         try:

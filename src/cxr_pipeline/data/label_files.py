@@ -16,7 +16,8 @@ from cxr_pipeline.data.findings import CLASSES, FINDINGS, NO_FINDING, classes_am
 
 logger = logging.getLogger(__name__)
 
-Source = Literal["nih", "cxr_lt"]
+LabelKind = Literal["nih", "cxr_lt"]
+LabelSource = Literal["auto"] | LabelKind
 
 # NIH's header -> our column. Images' original sizes and pixel spacing are not used.
 NIH_COLUMNS = {
@@ -61,7 +62,7 @@ class LabelRows:
     """The rows of NIH's file beside those of CXR-LT, in the same columns."""
 
 
-def read_label_rows(raw_dir: str | Path, source: Literal["auto"] | Source = "auto") -> LabelRows:
+def read_label_rows(raw_dir: str | Path, source: LabelSource = "auto") -> LabelRows:
     """Read the label file or files of a data set.
 
     NIH-CXR-LT's rows know no age, sex, view or follow-up: where NIH's file lies beside them, its
@@ -99,13 +100,13 @@ def read_label_rows(raw_dir: str | Path, source: Literal["auto"] | Source = "aut
 class LabelFiles:
     """The label files of a data set."""
 
-    source: Source
+    source: LabelKind
     paths: list[Path]
     beside: Path | None = None
     """NIH's file beside those of CXR-LT."""
 
 
-def find_label_files(raw_dir: str | Path, source: Literal["auto"] | Source = "auto") -> LabelFiles:
+def find_label_files(raw_dir: str | Path, source: LabelSource = "auto") -> LabelFiles:
     """Find the label files of a data set by their columns; see `read_label_rows`."""
     root = Path(os.path.expanduser(raw_dir))  # Path.expanduser raises on ~nobody
     if root.is_file():
@@ -137,7 +138,7 @@ def _label_files_in(root: Path) -> tuple[list[Path], list[Path], list[Path]]:
     """The folder's CSVs: NIH's, CXR-LT's, others. A plain file stands for its `.gz`."""
     plain = sorted(root.glob("*.csv"))
     packed = [path for path in sorted(root.glob("*.csv.gz")) if path.with_suffix("") not in plain]
-    found: dict[Source | None, list[Path]] = {"nih": [], "cxr_lt": [], None: []}
+    found: dict[LabelKind | None, list[Path]] = {"nih": [], "cxr_lt": [], None: []}
     for path in [*plain, *packed]:
         # macOS leaves a ._x.csv, which is no CSV, beside each x.csv that it copies.
         if not path.name.startswith(".") and not path.is_dir():
@@ -145,7 +146,7 @@ def _label_files_in(root: Path) -> tuple[list[Path], list[Path], list[Path]]:
     return found["nih"], found["cxr_lt"], found[None]
 
 
-def _source_of(header: list[str]) -> Source | None:
+def _source_of(header: list[str]) -> LabelKind | None:
     """Tell a label file from other CSVs, such as NIH's BBox_List_2017.csv."""
     if {"Image Index", "Finding Labels"} <= {*header}:
         return "nih"

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ import pandera.pandas as pa
 
 from cxr_pipeline.data.findings import CLASSES, NO_FINDING, classes_among
 from cxr_pipeline.data.label_checks import check_label_rows
-from cxr_pipeline.data.label_files import LabelRows, Source, read_label_rows
+from cxr_pipeline.data.label_files import LabelRows, LabelSource, read_label_rows
 from cxr_pipeline.data.splits import SPLITS
 
 logger = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ def _described(case: dict[Hashable, Any]) -> str:
     return f"{row}{column}{case['failure_case']!r} fails {case['check']}"
 
 
-def read_labels(raw_dir: str | Path, source: Literal["auto"] | Source = "auto") -> pd.DataFrame:
+def read_labels(raw_dir: str | Path, source: LabelSource = "auto") -> pd.DataFrame:
     """Read, check and type the labels of a data set; see `read_label_rows` and `label_table`.
 
     Raises:

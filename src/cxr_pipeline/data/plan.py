@@ -34,6 +34,8 @@ class StorePlan:
     """What the data set is called; the store is the same under any name."""
     classes: tuple[str, ...]
     """The classes that the labels know."""
+    selection: Selection
+    """Which rows of the labels are in `table`."""
     counts: dict[str, int]
     """`not_selected` rows of the labels, and `unlisted_files` that no row names."""
     how: Transform
@@ -55,6 +57,11 @@ class StorePlan:
             "max_pixels": self.max_pixels,
             "follow_links": self.follow_links,
         }
+
+    @property
+    def particulars(self) -> dict[str, Any]:
+        """What the manifest tells of this data set, though the store would be the same without."""
+        return {"data": self.name, "selection": str(self.selection), **self.counts}
 
     def version(self) -> str:
         """Digest of the labels, the files' names, sizes and times, and the parameters."""
@@ -147,6 +154,7 @@ def plan_store(
         sources=sources,
         name=Path(raw_dir).resolve().name,
         classes=tuple(classes_among(labels.columns)),
+        selection=selection,
         counts={"not_selected": len(labels) - len(table), "unlisted_files": unlisted},
         how=how,
         shard_size=shard_size,

@@ -61,9 +61,15 @@ def build_shard(job: ShardJob) -> dict[str, Any]:
     """
     path = Path(job.folder) / shard_name(job.number)
     record = _record_of(path, job)
-    if record and not (job.verify and record["sources"] != _source_digests(job)):
+    if record and _is_good_enough(record, job):
         return record | {"made": False}
     return _make_shard(job, path) | {"made": True}
+
+
+def _is_good_enough(record: dict[str, Any], job: ShardJob) -> bool:
+    if may_be_mended(reason for _, reason in record["quarantine"]):
+        return False
+    return not job.verify or record["sources"] == _source_digests(job)
 
 
 def may_be_mended(reasons: Iterable[str]) -> bool:
@@ -72,7 +78,7 @@ def may_be_mended(reasons: Iterable[str]) -> bool:
 
 
 def _record_of(path: Path, job: ShardJob) -> dict[str, Any] | None:
-    """The record of a shard that is whole and that another try would not make better."""
+    """The record of a shard that is whole and holds what it shall."""
     try:
         record: dict[str, Any] = json.loads(path.with_suffix(".json").read_text())
         left_out = dict(record["quarantine"])
@@ -82,7 +88,7 @@ def _record_of(path: Path, job: ShardJob) -> dict[str, Any] | None:
         return None
     if {*record["images"], *left_out} != {listed.image for listed in job.images}:
         return None
-    return None if may_be_mended(left_out.values()) else record
+    return record
 
 
 def _make_shard(job: ShardJob, path: Path) -> dict[str, Any]:
@@ -100,9 +106,9 @@ def _make_shard(job: ShardJob, path: Path) -> dict[str, Any]:
             continue
         kept.append(listed.image)
     pictures = pictures[: len(kept)]
-    meanwhile = _record_of(path, job)
-    if meanwhile and meanwhile["sources"] == sources:
-        return meanwhile  # another run over the same data was quicker
+    there = _record_of(path, job)
+    if there and (there["sources"], there["quarantine"]) == (sources, quarantine):
+        return there  # nothing could be mended, or another run over the same data was quicker
     # A finished store is none while its shards are exchanged.
     path.with_name(MANIFEST).unlink(missing_ok=True)
     write_atomically(path, lambda file: np.save(file, pictures, allow_pickle=False))

@@ -22,6 +22,12 @@ class Source(NamedTuple):
     """Why there is nothing to read: a link to nothing, a folder, a pipe."""
 
 
+def data_folder(raw_dir: str | Path) -> Path:
+    """The folder of a data set, which may be named by a label file in it."""
+    root = Path(os.path.expanduser(raw_dir))  # Path.expanduser raises on ~nobody
+    return root.parent if root.is_file() else root
+
+
 def find_images(raw_dir: str | Path) -> dict[str, Source]:
     """List the image files of a data set by name.
 
@@ -36,8 +42,7 @@ def find_images(raw_dir: str | Path) -> dict[str, Source]:
     Raises:
         ValueError: If `raw_dir` does not exist or one name lies in two folders.
     """
-    root = Path(os.path.expanduser(raw_dir))  # Path.expanduser raises on ~nobody
-    root = root.parent if root.is_file() else root
+    root = data_folder(raw_dir)
     if not root.is_dir():
         raise ValueError(
             f"raw_dir '{raw_dir}' does not exist: give a folder with the label CSV and the images"

@@ -1,12 +1,13 @@
 """Which patients train a model and which are held out."""
 
 import hashlib
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 import pandas as pd
+
+from cxr_pipeline.data.sources import data_folder
 
 SPLITS = ("train", "validation", "test")
 
@@ -109,8 +110,7 @@ def _own_splits(labels: pd.DataFrame, source: SplitSource) -> "pd.Series[str]":
 def _nih_splits(
     labels: pd.DataFrame, raw_dir: str | Path, *, validation: float, seed: int
 ) -> "pd.Series[str]":
-    root = Path(os.path.expanduser(raw_dir))  # Path.expanduser raises on ~nobody
-    root = root.parent if root.is_file() else root
+    root = data_folder(raw_dir)
     listed: dict[str, str] = {}
     for name, split in NIH_LISTS.items():
         path = root / name

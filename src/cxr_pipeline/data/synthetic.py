@@ -18,8 +18,8 @@ def synthetic_folder(
 ) -> RawFolder:
     """Describe synthetic images in NIH's own columns.
 
-    Every image is its own patient. Its finding is that of the training images where they shared
-    one, else unknown: a blank cell. Age, sex and view are unknown.
+    Every image is its own patient. Its finding is the one that the model's `selection` asked for,
+    if it was one, else unknown: a blank cell. Age, sex and view are unknown.
 
     Args:
         images: (H, W) uint8 each, `count` of them.

@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import logging
+import os
 import shutil
 import tarfile
 import zlib
@@ -47,7 +48,7 @@ def unpack(archive: Path, folder: Path, *, max_bytes: int, on_progress: OnProgre
     """
     fresh = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
+    (fresh / "images").mkdir(parents=True)
     try:
         with archive.open("rb") as file:
             images = _unpack_images(file, archive, fresh, max_bytes, on_progress)
@@ -58,6 +59,7 @@ def unpack(archive: Path, folder: Path, *, max_bytes: int, on_progress: OnProgre
             "images": images,
         }
         write_json(fresh / RECORD, record)
+        os.sync()  # the archive may be deleted as soon as the folder is there
         fresh.replace(folder)
     except BROKEN as error:
         raise ValueError(
@@ -69,8 +71,11 @@ def unpack(archive: Path, folder: Path, *, max_bytes: int, on_progress: OnProgre
 
 def archive_record(folder: Path) -> dict[str, Any]:
     """What an unpacked folder was unpacked from; empty for a folder that was filled by hand."""
-    path = folder / RECORD
-    return json.loads(path.read_text()) if path.is_file() else {}
+    try:
+        record: dict[str, Any] = json.loads((folder / RECORD).read_text())
+    except (OSError, ValueError):  # none, or not one of ours
+        return {}
+    return record
 
 
 def _unpack_images(
@@ -100,7 +105,13 @@ def _unpack_images(
             if image in taken:
                 raise _refusal(archive, f"holds {image!r} twice")
             taken.add(image)
-            tar.extract(member.replace(name=f"images/{image}", deep=False), fresh, filter="data")
+            content = tar.extractfile(member)
+            assert content is not None  # it is a regular file
+            path = fresh / "images" / image
+            with path.open("xb") as unpacked:
+                shutil.copyfileobj(content, unpacked, LONGEST_READ)
+            # As in the archive: unpacked again, they are the same data set.
+            os.utime(path, (member.mtime, member.mtime))
         _require_end(stream)
         on_progress(size, size)
     if not taken:

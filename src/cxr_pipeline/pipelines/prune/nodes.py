@@ -15,11 +15,10 @@ logger = logging.getLogger(__name__)
 def prune_versions(image_stores: Path, parameters: PruneParameters) -> pd.DataFrame:
     """Remove old image stores and old models, and list every version and what became of it."""
     dry_run = parameters.dry_run
+    # First what a server may refuse: then the table tells of all that is gone.
+    models = prune_models(keep=parameters.models, dry_run=dry_run)
     pruned = pd.concat(
-        [
-            prune_stores(image_stores, keep=parameters.stores, dry_run=dry_run),
-            prune_models(keep=parameters.models, dry_run=dry_run),
-        ]
+        [prune_stores(image_stores, keep=parameters.stores, dry_run=dry_run), models]
     )
     gone = pruned["bytes"][pruned["action"].isin([REMOVED, WOULD_REMOVE])]
     logger.info(
