@@ -298,7 +298,9 @@ def _explain(problem: Any) -> str:
     if problem["type"] == "missing":
         return f"parameter '{name}' is missing"
     message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return f"parameter {name}={problem['input']!r}: {message}"
+    # Of a whole section, what is wrong with it is said in the message.
+    value = "" if isinstance(problem["input"], dict) else f"={problem['input']!r}"
+    return f"parameter {name}{value}: {message}"
 
 
 def _names(model: type[BaseModel], prefix: str = "") -> list[str]:

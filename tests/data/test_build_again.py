@@ -100,6 +100,17 @@ def test_a_broken_store_is_mended_where_it_is_broken_and_ends_in_the_same_bytes(
     assert written(folder) == {"shard_00001.npy", "shard_00001.json", *ALWAYS_WRITTEN}
 
 
+@pytest.mark.parametrize("name", [QUARANTINE, DUPLICATES])
+def test_a_table_with_other_columns_is_written_anew_with_a_warning(raw, root, plan, name, caplog):
+    folder = build_store(plan(raw), root).folder
+    before = contents(folder)
+    (folder / name).write_text("x\n")
+    with caplog.at_level(logging.WARNING):
+        build_store(plan(raw), root)
+    assert contents(folder) == before
+    assert f"'{folder / name}' is damaged" in caplog.text
+
+
 @pytest.mark.parametrize("name", [INDEX, QUARANTINE, DUPLICATES, MANIFEST])
 def test_a_lost_table_is_written_anew_without_making_a_shard(raw, root, plan, name):
     folder = build_store(plan(raw), root).folder
@@ -224,14 +235,17 @@ def test_verifying_an_unchanged_store_changes_no_byte_and_makes_no_shard(raw, ro
     assert written(folder) == ALWAYS_WRITTEN
 
 
-def test_contents_exchanged_unseen_are_found_and_mended_by_verifying(raw, root, plan):
+def test_contents_exchanged_unseen_are_found_mended_and_told_by_verifying(raw, root, plan, caplog):
     pad((raw / "images").iterdir())
     old = build_store(plan(raw), root)
     paths = raw / "images" / "00000000_001.png", raw / "images" / "00000001_000.png"
     swap_unseen(*paths)
     assert build_store(plan(raw), root).digest == old.digest
     age(old.folder)
-    new = build_store(plan(raw, verify=True), root)
+    with caplog.at_level(logging.WARNING):
+        new = build_store(plan(raw, verify=True), root)
+    assert "1 of 3 shards were damaged, or their images had changed" in caplog.text
+    assert "shard_00000.npy" in caplog.text
     assert new.version == old.version
     assert new.digest != old.digest
     assert written(new.folder) == {"shard_00000.npy", "shard_00000.json", *ALWAYS_WRITTEN}
@@ -282,7 +296,7 @@ def test_a_store_that_another_data_set_shares_is_called_after_the_one_at_hand(
 
 
 def test_a_dicom_that_cannot_be_decoded_is_tried_again_and_leaves_the_store_as_it_is(
-    tmp_path, root, row, write_csv, plan
+    tmp_path, root, row, write_csv, plan, caplog
 ):
     raw = tmp_path / "with_dicom"
     write_csv(raw, [row("a.png"), row("b.dcm")])
@@ -293,7 +307,10 @@ def test_a_dicom_that_cannot_be_decoded_is_tried_again_and_leaves_the_store_as_i
     assert "compression not supported" in store.quarantine()["reason"].item()
     before = contents(store.folder)
     age(store.folder)
-    assert build_store(plan(raw), root).version == store.version
+    with caplog.at_level(logging.INFO):
+        assert build_store(plan(raw), root).version == store.version
+    assert "0 of 1 shards made" in caplog.text
+    assert "anew" not in caplog.text
     assert contents(store.folder) == before
     assert written(store.folder) == ALWAYS_WRITTEN
     refusal(build_store, plan(raw, max_quarantined=0), root)

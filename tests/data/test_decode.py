@@ -67,6 +67,22 @@ def test_sixteen_bits_become_eight_over_the_whole_range(channels):
     assert np.array_equal(decoded(data.tobytes()), EVERY_LEVEL)
 
 
+@pytest.mark.parametrize("bits", range(8, 17))
+def test_fewer_bits_kept_in_sixteen_keep_their_levels(bits):
+    brightest = 2**bits - 1
+    deep = np.round(EVERY_LEVEL * (brightest / 255)).astype(np.uint16)
+    _, data = cv2.imencode(".png", deep)
+    assert np.array_equal(decoded(data.tobytes()), EVERY_LEVEL)
+
+
+@pytest.mark.parametrize("shape", [(1, 1_000_001), (1_000_001, 1)])
+def test_a_side_that_libpng_would_not_take_is_refused_with_a_reason(shape, capfd):
+    data = encoded(np.zeros(shape, dtype=np.uint8))
+    with pytest.raises(ValueError, match=r"^more than 1,000,000 pixels in a row or column$"):
+        decode(data, max_pixels=10_000_000)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_colour_becomes_luminance_with_red_green_and_blue_in_their_places():
     colours = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]]], dtype=np.uint8)
     assert decoded(encoded(colours)).tolist() == [[76, 150, 29, 255]]

@@ -73,7 +73,7 @@ def test_a_selection_takes_its_images_and_counts_the_others(raw, plan):
 def test_a_selection_that_leaves_no_image_is_named(raw, plan):
     message = refusal(plan, raw, selection=Selection(findings=("Hernia",), views=("AP",)))
     assert message == (
-        "preprocessing.selection (findings=Hernia, views=AP) leaves none of the 12 images"
+        "preprocessing.selection (findings=Hernia, views=AP) leaves none of the 12 images: widen it"
     )
 
 

@@ -175,6 +175,16 @@ def test_a_cluster_without_workers_is_waited_for_and_said(raw, tmp_path, plan, c
     assert f"No Dask worker yet: start some with `dask worker {address}`" in caplog.text
 
 
+def test_a_cluster_to_which_no_worker_comes_is_named_with_the_remedy(
+    raw, tmp_path, plan, monkeypatch
+):
+    monkeypatch.setattr(workers_module, "SECONDS_TO_REACH_CLUSTER", 2)
+    with local_cluster(0) as running:
+        address = running.scheduler_address
+        message = refusal(build_store, plan(raw, dask_scheduler=address), tmp_path / "stores")
+    assert f"'{address}' has no worker: start some with `dask worker {address}`" in message
+
+
 @pytest.mark.parametrize(
     "address", ["tcp://127.0.0.1:1", "127.0.0.1", "ftp://127.0.0.1:1", "tls://127.0.0.1:1"]
 )

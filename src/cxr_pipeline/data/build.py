@@ -19,9 +19,11 @@ from cxr_pipeline.data.plan import StorePlan
 from cxr_pipeline.data.shards import LINK, ShardJob, build_shard, may_be_mended
 from cxr_pipeline.data.store import (
     DUPLICATES,
+    DUPLICATES_COLUMNS,
     INDEX,
     MANIFEST,
     QUARANTINE,
+    QUARANTINE_COLUMNS,
     ImageStore,
     open_store,
 )
@@ -51,9 +53,17 @@ def build_store(plan: StorePlan, root: Path) -> ImageStore:
         return _reuse(store, plan)
 
     started = time.time()
+    finished = (folder / MANIFEST).is_file()
     jobs = plan.jobs(folder)
     records = _run(jobs, plan)
-    made = sum(record["made"] for record in records)
+    made = [record["file"] for record in records if record["made"]]
+    if finished and made:
+        logger.warning(
+            "%d of %d shards were damaged, or their images had changed, and are made anew: %s",
+            len(made),
+            len(jobs),
+            _some(made, ", "),
+        )
     # On a cluster a worker may have died of a shard that another then made.
     _remove_litter(folder, before=math.inf if plan.dask_scheduler else started)
     store = _finish(plan, folder, version, records)
@@ -62,7 +72,7 @@ def build_store(plan: StorePlan, root: Path) -> ImageStore:
         version,
         len(store),
         store.manifest["quarantined"],
-        made,
+        len(made),
         len(jobs),
         time.time() - started,
     )
@@ -75,7 +85,7 @@ def _finished(folder: Path) -> ImageStore | None:
         return None
     try:
         store = open_store(folder)
-        quarantine = store.quarantine()
+        quarantine, _ = store.quarantine(), store.duplicates()
     except (OSError, ValueError) as error:
         logger.warning("%s", error)
         return None
@@ -100,7 +110,7 @@ def _run(jobs: list[ShardJob], plan: StorePlan) -> list[dict[str, Any]]:
     with workers(plan.workers, plan.dask_scheduler) as pool:
         futures = [pool.submit(build_shard, job) for job in jobs]
         try:
-            return [_result(future, n, plan, started) for n, future in enumerate(futures)]
+            return [_result(future, futures, plan, started) for future in futures]
         except BaseException:
             for future in futures:
                 future.cancel()
@@ -108,10 +118,14 @@ def _run(jobs: list[ShardJob], plan: StorePlan) -> list[dict[str, Any]]:
 
 
 def _result(
-    future: "Future[dict[str, Any]]", done: int, plan: StorePlan, started: float
+    future: "Future[dict[str, Any]]",
+    futures: "list[Future[dict[str, Any]]]",
+    plan: StorePlan,
+    started: float,
 ) -> dict[str, Any]:
     # Not `result(timeout=...)`: a shard may itself fail with a TimeoutError, of a network disk.
     while not wait([future], timeout=SECONDS_BETWEEN_REPORTS).done:
+        done = sum(each.done() for each in futures)
         images = min(done * plan.shard_size, len(plan.table))
         rate = images / (time.monotonic() - started)
         logger.info("Preprocessing: %d of %d images, %.0f a second", images, len(plan.table), rate)
@@ -131,7 +145,7 @@ def _finish(
 ) -> ImageStore:
     """Write quarantine, duplicates, index and, last, the manifest that makes the folder a store."""
     quarantine = pd.DataFrame(
-        [entry for record in records for entry in record["quarantine"]], columns=["image", "reason"]
+        [entry for record in records for entry in record["quarantine"]], columns=QUARANTINE_COLUMNS
     )
     _write_csv(folder / QUARANTINE, quarantine)
     _judge_quarantine(quarantine, plan, folder)
@@ -184,7 +198,7 @@ def _duplicates(index: pd.DataFrame) -> pd.DataFrame:
     return (
         several[["image", "patient", "split"]]
         .assign(picture=numbers)
-        .sort_values(["picture", "image"])[["picture", "image", "patient", "split"]]
+        .sort_values(["picture", "image"])[DUPLICATES_COLUMNS]
     )
 
 

@@ -19,13 +19,16 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 NOT_READABLE = "not a readable image"
 
+LONGEST_SIDE = 1_000_000
+"""Pixels; libpng decodes no longer ones."""
+
 
 def decode(data: bytes, *, max_pixels: int) -> npt.NDArray[np.uint8]:
     """Decode a PNG, JPEG or DICOM file to 8-bit grey.
 
-    Colour becomes luminance, alpha is dropped, and 16 bits become 8 over their whole range (NIH's
-    RGB and RGBA files hold the same grey in each channel). Of an animation the still picture is
-    taken.
+    Colour becomes luminance and alpha is dropped (NIH's RGB and RGBA files hold the same grey in
+    each channel). 16 bits become 8 over the range of as many bits as the brightest level needs:
+    often it is 10 or 12 bits that are kept in 16. Of an animation the still picture is taken.
 
     A damaged PNG is refused, by its checksums. A JPEG has none: one that was cut or changed within
     its coded pixels but still has its end mark is taken as it decodes, grey from the cut on.
@@ -53,6 +56,8 @@ def decode(data: bytes, *, max_pixels: int) -> npt.NDArray[np.uint8]:
         raise ValueError("truncated file")
     if size[0] * size[1] > max_pixels:
         raise ValueError(f"more than {max_pixels:,} pixels")
+    if max(size) > LONGEST_SIDE:
+        raise ValueError(f"more than {LONGEST_SIDE:,} pixels in a row or column")
     try:
         encoded = np.frombuffer(store_png(data) if png else data, np.uint8)
         pixels = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
@@ -63,9 +68,16 @@ def decode(data: bytes, *, max_pixels: int) -> npt.NDArray[np.uint8]:
     return _grey(pixels)
 
 
+def _eight_bits(pixels: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint8]:
+    bits = max(8, int(pixels.max(initial=0)).bit_length())
+    brightest = 2**bits - 1
+    scaled = (pixels.astype(np.uint32) * 255 + brightest // 2) // brightest
+    return np.asarray(scaled, dtype=np.uint8)
+
+
 def _grey(pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     if pixels.dtype == np.uint16:
-        pixels = (pixels // 257).astype(np.uint8)
+        pixels = _eight_bits(pixels)
     if pixels.dtype != np.uint8:
         raise ValueError(f"unsupported sample type {pixels.dtype}")
     if pixels.ndim == 3:

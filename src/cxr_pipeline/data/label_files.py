@@ -231,9 +231,10 @@ def _rows(file: Csv, columns: dict[str, str]) -> pd.DataFrame:
     """The file's lines in our columns: those of `columns`, which it must have, all else missing."""
     missing = [name for name in columns if name not in file.header]
     if missing:
+        hint = " separated by commas" if ";" in "".join(file.header) else ""
         raise ValueError(
             f"label file '{file.path}' lacks the column(s) {', '.join(missing)}: expected the "
-            f"headers {', '.join(columns)}"
+            f"headers {', '.join(columns)}{hint}"
         )
     _refuse_repeated((name for name in file.header if name in columns), file.path)
     if not file.rows:

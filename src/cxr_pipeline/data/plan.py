@@ -147,7 +147,8 @@ def plan_store(
     table = table[select(table, selection)].reset_index(drop=True)
     if table.empty:
         raise ValueError(
-            f"preprocessing.selection ({selection}) leaves none of the {len(labels)} images"
+            f"preprocessing.selection ({selection}) leaves none of the {len(labels)} images: "
+            "widen it"
         )
     return StorePlan(
         table=table,

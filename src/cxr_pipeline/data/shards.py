@@ -63,7 +63,7 @@ def build_shard(job: ShardJob) -> dict[str, Any]:
     record = _record_of(path, job)
     if record and _is_good_enough(record, job):
         return record | {"made": False}
-    return _make_shard(job, path) | {"made": True}
+    return _make_shard(job, path)
 
 
 def _is_good_enough(record: dict[str, Any], job: ShardJob) -> bool:
@@ -108,7 +108,9 @@ def _make_shard(job: ShardJob, path: Path) -> dict[str, Any]:
     pictures = pictures[: len(kept)]
     there = _record_of(path, job)
     if there and (there["sources"], there["quarantine"]) == (sources, quarantine):
-        return there  # nothing could be mended, or another run over the same data was quicker
+        return there | {
+            "made": False
+        }  # nothing could be mended, or another run over the same data was quicker
     # A finished store is none while its shards are exchanged.
     path.with_name(MANIFEST).unlink(missing_ok=True)
     write_atomically(path, lambda file: np.save(file, pictures, allow_pickle=False))
@@ -122,7 +124,7 @@ def _make_shard(job: ShardJob, path: Path) -> dict[str, Any]:
         "sha256": file_digest(path),
     }
     write_json(path.with_suffix(".json"), record)
-    return record
+    return record | {"made": True}
 
 
 def _read(listed: Listed) -> bytes:

@@ -29,6 +29,9 @@ INDEX = "index.parquet"
 QUARANTINE = "quarantine.csv"
 DUPLICATES = "duplicates.csv"
 
+QUARANTINE_COLUMNS = ["image", "reason"]
+DUPLICATES_COLUMNS = ["picture", "image", "patient", "split"]
+
 
 def shard_name(number: int) -> str:
     """Name a shard's file."""
@@ -65,7 +68,7 @@ class ImageStore:
 
     def quarantine(self) -> pd.DataFrame:
         """Return the images left out, as columns `image` and `reason`."""
-        return _read_csv(self.folder / QUARANTINE)
+        return _read_csv(self.folder / QUARANTINE, QUARANTINE_COLUMNS)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -74,7 +77,7 @@ class ImageStore:
 
     def duplicates(self) -> pd.DataFrame:
         """Return the images that are one picture in several patients: picture, image, patient."""
-        return _read_csv(self.folder / DUPLICATES)
+        return _read_csv(self.folder / DUPLICATES, DUPLICATES_COLUMNS)
 
     def rows(self, *, split: str, selection: Selection = EVERYTHING) -> npt.NDArray[np.int64]:
         """Choose images for training or testing.
@@ -118,9 +121,12 @@ class ImageStore:
         return images
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
+def _read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
     # An image may be called NA.
-    return pd.read_csv(path, dtype=str, keep_default_na=False)
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if list(table.columns) != columns:
+        raise ValueError(f"'{path}' is damaged: `kedro run --pipeline=preprocessing` mends it")
+    return table
 
 
 def open_store(folder: Path) -> ImageStore:

@@ -19,7 +19,8 @@ def workers(count: int, dask_scheduler: str | None) -> Iterator[Executor]:
         dask_scheduler: Address of a Dask scheduler, whose workers are taken instead of threads.
 
     Raises:
-        ValueError: If Dask is not installed, or the scheduler cannot be reached or is lost.
+        ValueError: If Dask is not installed, or the scheduler cannot be reached, is lost, or has no
+            worker.
     """
     if not dask_scheduler:
         # Threads suffice: decoding, resizing and digesting leave Python's lock to the others.
@@ -45,6 +46,13 @@ def workers(count: int, dask_scheduler: str | None) -> Iterator[Executor]:
     with client:
         if not client.nthreads():
             logger.warning("No Dask worker yet: start some with `dask worker %s`", dask_scheduler)
+        try:
+            client.wait_for_workers(1, timeout=SECONDS_TO_REACH_CLUSTER)
+        except TimeoutError as error:
+            raise ValueError(
+                f"preprocessing.dask_scheduler={dask_scheduler!r} has no worker: start some with "
+                f"`dask worker {dask_scheduler}`"
+            ) from error
         try:
             with client.get_executor(pure=False) as pool:
                 yield pool
