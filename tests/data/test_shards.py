@@ -134,7 +134,7 @@ def test_a_file_that_may_not_be_read_is_left_out_and_tried_again():
             first = build_shard(shard_job(images))
             again = build_shard(shard_job(images))
         assert reasons(first) == {NAMES[0]: "unreadable file (Permission denied)"}
-        assert again["made"]
+        assert not again["made"]  # tried again, and no better
         (images / NAMES[0]).chmod(0o644)
         mended = build_shard(shard_job(images))
     assert mended["images"] == NAMES
@@ -252,5 +252,5 @@ def test_a_run_that_another_overtook_leaves_its_finished_store_alone(job, folder
         return decode(data, max_pixels=max_pixels)
 
     monkeypatch.setattr(shards, "decode", overtaken)
-    assert build_shard(job) == nested[1]
+    assert build_shard(job) == nested[1] | {"made": False}
     assert (folder / MANIFEST).exists()
