@@ -22,10 +22,10 @@ def member(name, data=b"image", **fields):
     return info, data
 
 
-def pack(path, *members, format=tarfile.PAX_FORMAT):  # noqa: A002
+def pack(path, *members):
     """Write an archive, gzipped if its name says so."""
     mode = "w:gz" if path.name.endswith(".gz") else "w"
-    with tarfile.open(path, mode, format=format) as tar:
+    with tarfile.open(path, mode) as tar:
         for info, data in members:
             tar.addfile(info, io.BytesIO(data))
     return path
