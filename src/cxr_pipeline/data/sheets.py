@@ -37,6 +37,31 @@ def image_sheet(images: npt.NDArray[np.uint8], *, columns: int) -> npt.NDArray[n
     return sheet
 
 
+def comparison_sheet(
+    above: npt.NDArray[np.uint8], below: npt.NDArray[np.uint8], *, columns: int
+) -> npt.NDArray[np.uint8]:
+    """Lay images out in pairs of rows, each image above another.
+
+    Args:
+        above: (N, H, W) uint8.
+        below: (N, H, W) uint8.
+        columns: Images a row.
+
+    Returns:
+        One grey picture, uint8.
+    """
+    count = len(above)
+    columns = min(columns, count)
+    rows = []
+    for first in range(0, count, columns):
+        for images in (above, below):
+            row = np.zeros((columns, *images.shape[1:]), dtype=np.uint8)
+            some = images[first : first + columns]
+            row[: len(some)] = some
+            rows.append(row)
+    return image_sheet(np.concatenate(rows), columns=columns)
+
+
 def pair_sheet(
     names: Iterable[str],
     after: npt.NDArray[np.uint8],

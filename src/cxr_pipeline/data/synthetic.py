@@ -1,6 +1,6 @@
 """Synthetic images as a data set in the raw layout, with their origin on record."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,26 +14,34 @@ LABEL_FILE = "Data_Entry_synthetic.csv"
 
 
 def synthetic_folder(
-    images: Iterator[npt.NDArray[np.uint8]], config: Mapping[str, Any], *, count: int, seed: int
+    images: Iterator[npt.NDArray[np.uint8]],
+    labels: Sequence[str],
+    config: Mapping[str, Any],
+    *,
+    seed: int,
+    temperature: float,
 ) -> RawFolder:
     """Describe synthetic images in NIH's own columns.
 
-    Every image is its own patient. Its finding is the one that the model's `selection` asked for,
-    if it was one, else unknown: a blank cell. Age, sex and view are unknown.
+    Every image is its own patient. Its findings are those that the model was asked for; of a model
+    that cannot be asked, the one that its `selection` named, if it was one, else unknown: a blank
+    cell. Age, sex and view are unknown.
 
     Args:
-        images: (H, W) uint8 each, `count` of them.
+        images: (H, W) uint8 each.
+        labels: The findings each was asked for, `A|B`; blank where none could be.
         config: The `config.json` of the model that draws them.
-        count: Number of images.
         seed: The seed they are drawn with.
+        temperature: The temperature they are drawn at.
     """
-    model, size = config["model"], config["image_size"]
+    model, size, count = config["model"], config["image_size"], len(labels)
     names = [f"{model}_{number:06d}.png" for number in range(count)]
-    shared = config["parameters"]["selection"]["findings"]
+    selected = config["parameters"]["selection"]["findings"]
+    shared = selected[0] if len(selected) == 1 else ""
     table = pd.DataFrame(
         {
             "Image Index": names,
-            "Finding Labels": shared[0] if len(shared) == 1 else "",
+            "Finding Labels": [label or shared for label in labels],
             "Follow-up #": 0,
             "Patient ID": range(1, count + 1),
             "Patient Age": "",
@@ -52,6 +60,7 @@ def synthetic_folder(
         "image_store_digest": config["image_store_digest"],
         "steps": config["steps"],
         "seed": seed,
+        "temperature": temperature,
         "images": count,
     }
     return RawFolder(

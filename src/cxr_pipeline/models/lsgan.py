@@ -11,6 +11,8 @@ projection of its features on y (Miyato and Koyama, arXiv:1802.05637, section 3)
 import torch
 from torch import Tensor, nn
 
+from cxr_pipeline.models.modes import in_evaluation
+
 IMAGE_SIZE = 128
 """Side of the images, in pixels: five halvings take it to 4."""
 
@@ -63,7 +65,7 @@ class Generator(nn.Module):
 
         Args:
             noise: (B, Z), uniform on [-1, 1).
-            findings: y, (B, C) float, multi-hot; None where the network has no findings.
+            findings: y, (B, C) float, multi-hot; None or (B, 0) where the network has none.
 
         Returns:
             (B, 1, 128, 128) in [-1, 1].
@@ -112,7 +114,7 @@ class Discriminator(nn.Module):
 
         Args:
             images: (B, 1, 128, 128) in [-1, 1].
-            findings: y, (B, C) float, multi-hot; None where the network has no findings.
+            findings: y, (B, C) float, multi-hot; None or (B, 0) where the network has none.
 
         Returns:
             (B, 1, 2, 2), or (B, 1, 1, 1) without `patch_scores`; unbounded.
@@ -123,7 +125,7 @@ class Discriminator(nn.Module):
         _check_findings(findings, len(images), self.findings)
         features: Tensor = self.layers[:-1](images)  # (B, 512, 4, 4)
         scores: Tensor = self.layers[-1](features)
-        if findings is None:
+        if findings is None or not self.findings:
             return scores
         embedded: Tensor = self.embedding(findings)  # (B, 512)
         agreement = (embedded * features.mean(dim=(2, 3))).sum(dim=1)  # (B,)
@@ -148,7 +150,6 @@ def draw_noise(count: int, dim_z: int, generator: torch.Generator) -> Tensor:
     return torch.rand(count, dim_z, generator=generator) * 2 - 1
 
 
-@torch.no_grad()
 def draw_images(generator: nn.Module, noise: Tensor, findings: Tensor | None = None) -> Tensor:
     """Turn noise into images with the statistics learnt in training.
 
@@ -160,13 +161,9 @@ def draw_images(generator: nn.Module, noise: Tensor, findings: Tensor | None = N
     Returns:
         (B, 1, 128, 128) float32 in [0, 1], on the generator's device.
     """
-    was_training = generator.training
-    generator.eval()
-    device = next(generator.parameters()).device
-    if findings is not None:
-        findings = findings.to(device)
-    images: Tensor = generator(noise.to(device), findings)
-    generator.train(was_training)
+    with in_evaluation(generator) as device:
+        asked = None if findings is None else findings.to(device)
+        images: Tensor = generator(noise.to(device), asked)
     return (images.float() + 1) / 2
 
 
@@ -177,7 +174,7 @@ def _check_findings(findings: Tensor | None, images: int, expected: int) -> None
             f"findings={given}: this network was built with findings={expected}: "
             f"give it a multi-hot tensor of shape {(images, expected)}"
         )
-    if not expected and given is not None:
+    if not expected and given not in {None, (images, 0)}:
         raise ValueError(
             f"findings={given}: this network was built without findings: "
             "give it none, or build it with findings=C"

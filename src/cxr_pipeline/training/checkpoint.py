@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from cxr_pipeline.data.files import file_digest, write_bytes, write_json
+from cxr_pipeline.training.saved_model import below
 
 logger = logging.getLogger(__name__)
 
@@ -118,15 +119,12 @@ def restore(
     """Load a checkpoint's weights and optimiser states into freshly built ones."""
     state = load_file(checkpoint.tensors)
     for name, module in modules.items():
-        module.load_state_dict(_below(state, f"module/{name}/"))
+        module.load_state_dict(below(state, f"module/{name}/"))
     for name, optimizer in optimizers.items():
         values: dict[int, dict[str, Tensor]] = {}
-        for key, tensor in _below(state, f"optimizer/{name}/").items():
+        for key, tensor in below(state, f"optimizer/{name}/").items():
             index, field = key.split("/")
             values.setdefault(int(index), {})[field] = tensor
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": values, "param_groups": groups})
 
-
-def _below(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {key.removeprefix(prefix): t for key, t in state.items() if key.startswith(prefix)}

@@ -25,7 +25,7 @@ from cxr_pipeline.training.checkpoint import (
 )
 from cxr_pipeline.training.precision import Accelerator, Precision, choose_precision
 from cxr_pipeline.training.progress import progress
-from cxr_pipeline.training.task import Task
+from cxr_pipeline.training.task import Diagnosis, Examples, Task
 
 logger = logging.getLogger(__name__)
 
@@ -53,11 +53,22 @@ class Settings:
     """Images to draw then, always from the same noise."""
     resume: Resume
     """`auto` goes on after an interruption and else starts anew, `True` must find a checkpoint."""
+    reuse: bool = False
+    """With `auto`: take a finished run of the same identity and length for this one."""
 
     def sample_steps(self) -> set[int]:
         """Resolve `sample_at`: the steps after which samples are drawn."""
         steps = {self.steps if step == -1 else step for step in self.sample_at}
         return {step for step in steps if step <= self.steps}
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What training is looked at with, once an epoch."""
+
+    examples: Examples
+    split: str
+    """Which split they are from; metrics are named by it."""
 
 
 @dataclass(frozen=True)
@@ -75,13 +86,17 @@ class Outcome:
     """What training leaves behind."""
 
     weights: dict[str, Tensor]
-    """Every network's state on the CPU, as `network.key`."""
+    """Every network's state on the CPU, as `network.key`, and what `Task.finish` adds."""
     history: list[HistoryRow]
     seconds: float
     """Time spent in training steps, interruptions, samples and checkpoints left out."""
     images_per_second: float
     precision: str
     device: str
+    warnings: tuple[str, ...]
+    """What the last look at the model found wrong."""
+    reconstructions: npt.NDArray[np.uint8] | None
+    """(N, H, W) uint8, the held-out images as the model draws them again, if it does."""
 
 
 def planned_steps(images: int, batch_size: int, *, max_steps: int | None, epochs: int) -> int:
@@ -91,7 +106,8 @@ def planned_steps(images: int, batch_size: int, *, max_steps: int | None, epochs
 
 def train(
     build_task: Callable[[], Task],
-    images: npt.NDArray[np.uint8],
+    examples: Examples,
+    held_out: HeldOut,
     settings: Settings,
     *,
     checkpoints: Path,
@@ -102,7 +118,8 @@ def train(
 
     Args:
         build_task: Builds the model and its optimisers, with weights from torch's global generator.
-        images: (N, H, W) uint8, at least a batch of them.
+        examples: What to train on, at least a batch of it.
+        held_out: What to look at the model with.
         settings: How to train.
         checkpoints: The folder of the resumable checkpoint.
         identity: What is trained on what, in JSON's types.
@@ -134,14 +151,24 @@ def train(
         start, history, watch.seconds = found.step, found.history, found.seconds
         logger.info("Resumed at step %d of %d from '%s'", start, settings.steps, checkpoints)
 
-    pixels = torch.from_numpy(images)[:, None].to(fabric.device)  # (N, 1, H, W) uint8
+    data = _placed(examples, fabric.device)
+    looked_at = _placed(held_out.examples, fabric.device)
+    images = len(data["pixels"])
+    per_epoch = steps_per_epoch(images, settings.batch_size)
     sample_at = settings.sample_steps()
     recorder = _Recorder(history)
+    alarms = _Alarms()
 
     def draw_samples(step: int) -> None:
         noise = random_generator(settings.seed, "progress")
-        drawn = to_pixels(task.sample(noise, settings.samples))
+        # Where there are fewer examples than samples, their findings come round again.
+        asked = data["findings"][torch.arange(settings.samples) % images]
+        drawn = to_pixels(task.sample(noise, asked))
         watchers.on_samples(step, drawn[:, 0].cpu().numpy())
+
+    def diagnose() -> Diagnosis:
+        noise = random_generator(settings.seed, "diagnosis")
+        return task.diagnose(looked_at, held_out.split, noise)
 
     if start == 0 and 0 in sample_at:
         draw_samples(0)
@@ -149,9 +176,11 @@ def train(
         for done in range(start + 1, settings.steps + 1):
             last = done == settings.steps
             with watch:
-                batch = batch_positions(len(pixels), settings.batch_size, settings.seed, done - 1)
+                batch = batch_positions(images, settings.batch_size, settings.seed, done - 1)
+                batch = batch.to(fabric.device)
                 losses = task.step(
-                    pixels[batch.to(fabric.device)],
+                    {name: tensor[batch] for name, tensor in data.items()},
+                    done,
                     partial(random_generator, settings.seed, step=done),
                     partial(update_network, fabric, task, done),
                 )
@@ -162,6 +191,13 @@ def train(
                 history.append((done, SPEED, rate))
                 report(done, news, rate)
                 watchers.on_metrics(done, {**news, SPEED: rate})
+            if done % per_epoch == 0 or last:
+                recorder.read()
+                diagnosis = diagnose()
+                metrics = diagnosis.metrics | {f"warning/{name}": 1.0 for name in diagnosis.warnings}
+                history.extend((done, metric, value) for metric, value in metrics.items())
+                alarms.hear(done, diagnosis.warnings)
+                watchers.on_metrics(done, metrics)
             if done in sample_at:
                 draw_samples(done)
             if done % settings.checkpoint_every == 0 or last:
@@ -176,18 +212,29 @@ def train(
                     modules=modules,
                     optimizers=optimizers,
                 )
+    extra = task.finish(data, random_generator(settings.seed, "finish"))
+    drawn_again = task.reconstruct(looked_at)
     return Outcome(
         weights={
             f"{name}.{key}": tensor.cpu().contiguous()
             for name, module in modules.items()
             for key, tensor in module.state_dict().items()
-        },
+        }
+        | extra,
         history=history,
         seconds=watch.seconds,
         images_per_second=settings.steps * settings.batch_size / watch.seconds,
         precision=precision,
         device=str(fabric.device),
+        warnings=tuple(diagnose().warnings.values()),
+        reconstructions=None
+        if drawn_again is None
+        else to_pixels(drawn_again)[:, 0].cpu().numpy(),
     )
+
+
+def _placed(examples: Examples, device: torch.device) -> dict[str, Tensor]:
+    return {name: tensor.to(device) for name, tensor in examples.items()}
 
 
 def _checkpoint_to_resume(
@@ -203,7 +250,8 @@ def _checkpoint_to_resume(
     if obstacle and settings.resume is True:
         raise ValueError(f"the checkpoint in '{folder}' {obstacle}: set resume=false")
     if settings.resume == "auto" and found.finished:
-        return None
+        same = settings.reuse and not obstacle and found.step == settings.steps
+        return found if same else None
     if obstacle:
         logger.warning("The unfinished run in '%s' %s: starting anew", folder, obstacle)
         return None
@@ -225,21 +273,28 @@ def _obstacle(found: Checkpoint, settings: Settings, identity: dict[str, Any]) -
     return None
 
 
-def update_network(fabric: Fabric, task: Task, step: int, name: str, loss: Tensor) -> None:
-    """Take one optimiser step, unless loss or gradient is not a number to learn from."""
+def update_network(fabric: Fabric, task: Task, step: int, name: str, loss: Tensor) -> Tensor:
+    """Take one optimiser step, unless loss or gradient is not a number to learn from.
+
+    Returns:
+        The norm of the gradient.
+    """
     remedy = "stopped before its weights changed; lower the learning rate or use precision=32-true"
     if not torch.isfinite(loss):
         raise ValueError(f"step {step}: the {name}'s loss is {loss.item()}: {remedy}")
     optimizer = task.optimizers[name]
     optimizer.zero_grad(set_to_none=True)
     fabric.backward(loss)
+    gradients = [p.grad for p in task.modules[name].parameters() if p.grad is not None]
+    norm = torch.nn.utils.get_total_norm(gradients)
     # With 16-bit floats the loss is scaled, and the scaler itself passes over infinite gradients.
-    if getattr(fabric.strategy.precision, "scaler", None) is None:
-        gradients = [p.grad for p in task.modules[name].parameters() if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
-        if not torch.isfinite(norm):
-            raise ValueError(f"step {step}: the {name}'s gradient is {norm.item()}: {remedy}")
+    scaler = getattr(fabric.strategy.precision, "scaler", None)
+    if scaler is not None:
+        norm = norm / scaler.get_scale()
+    elif not torch.isfinite(norm):
+        raise ValueError(f"step {step}: the {name}'s gradient is {norm.item()}: {remedy}")
     optimizer.step()
+    return norm
 
 
 class _Recorder:
@@ -260,6 +315,20 @@ class _Recorder:
             self.history.extend((step, metric, value) for metric, value in latest.items())
         self.pending.clear()
         return latest
+
+
+class _Alarms:
+    """Says what has gone wrong once it has stood for two looks in a row, and then no more."""
+
+    def __init__(self) -> None:
+        self.before: set[str] = set()
+        self.said: set[str] = set()
+
+    def hear(self, step: int, warnings: Mapping[str, str]) -> None:
+        for name in (warnings.keys() & self.before) - self.said:
+            logger.warning("Step %d: %s", step, warnings[name])
+            self.said.add(name)
+        self.before = set(warnings)
 
 
 class _Stopwatch:

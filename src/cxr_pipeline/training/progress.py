@@ -18,34 +18,35 @@ Report = Callable[[int, Mapping[str, float], float], None]
 
 
 @contextmanager
-def progress(total: int, done: int = 0) -> Iterator[Report]:
+def progress(total: int, done: int = 0, unit: str = "step") -> Iterator[Report]:
     """Report training's progress to whoever watches.
 
     Args:
         total: Steps in all.
         done: Steps done before.
+        unit: What is counted.
 
     Yields:
         The function to call with news.
     """
     if sys.stderr.isatty():
-        with _bar(total, done) as report:
+        with _bar(total, done, unit) as report:
             yield report
     else:
-        yield _lines(total, done)
+        yield _lines(total, done, unit)
 
 
 @contextmanager
-def _bar(total: int, done: int) -> Iterator[Report]:
+def _bar(total: int, done: int, unit: str) -> Iterator[Report]:
     columns = (
-        TextColumn("training"),
+        TextColumn(f"{unit}s"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[news]}"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("training", total=total, completed=done, news="")
+        task = bar.add_task(unit, total=total, completed=done, news="")
 
         def report(steps: int, losses: Mapping[str, float], rate: float) -> None:
             bar.update(task, completed=steps, news=_news(losses, rate))
@@ -53,7 +54,7 @@ def _bar(total: int, done: int) -> Iterator[Report]:
         yield report
 
 
-def _lines(total: int, done: int) -> Report:
+def _lines(total: int, done: int, unit: str) -> Report:
     started = time.monotonic()
     last_line = started
 
@@ -64,7 +65,9 @@ def _lines(total: int, done: int) -> Report:
             return
         last_line = now
         left = (now - started) / (steps - done) * (total - steps)
-        logger.info("step %d of %d, %s, %.0f s left", steps, total, _news(losses, rate), left)
+        logger.info(
+            "%s %d of %d, %s, %.0f s left", unit, steps, total, _news(losses, rate), left
+        )
 
     return report
 

@@ -1,34 +1,43 @@
 """Training a model on an image store, with its samples, history and configuration on record."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import torch
 from torch import Tensor
 
+from cxr_pipeline.data.conditions import conditions, label_balance, multi_hot
 from cxr_pipeline.data.files import write_bytes
 from cxr_pipeline.data.png import encode_png
-from cxr_pipeline.data.selection import selection_from
-from cxr_pipeline.data.sheets import image_sheet
+from cxr_pipeline.data.selection import Selection, selection_from
+from cxr_pipeline.data.sheets import comparison_sheet, image_sheet
 from cxr_pipeline.data.store import ImageStore
-from cxr_pipeline.training.engine import Settings, Watchers, planned_steps, train
+from cxr_pipeline.training.engine import HeldOut, Settings, Watchers, planned_steps, train
+from cxr_pipeline.training.feature_cache import FeatureCache
+from cxr_pipeline.training.models import MODELS
 from cxr_pipeline.training.record import record_outcome
-from cxr_pipeline.training.task import Task
+from cxr_pipeline.training.task import Examples
 
 logger = logging.getLogger(__name__)
 
 PROGRESS_IMAGES = 64
 SHEET_COLUMNS = 8
+HELD_OUT_IMAGES = 256
+"""Images at most that training is looked at with, once an epoch."""
+RECONSTRUCTED_IMAGES = 32
 
 # What may change between an interrupted run and the one that goes on from its checkpoint.
 NOT_IDENTITY = {
-    "accelerator", "checkpoint_every", "epochs", "log_every", "max_steps", "precision", "resume",
-    "sample_at", "sample_seed", "samples",
+    "accelerator", "checkpoint_every", "epochs", "log_every", "max_steps", "mixture_components",
+    "precision", "resume", "sample_at", "sample_findings", "sample_seed", "sampler", "samples",
+    "temperature",
 }  # fmt: skip
 
 
@@ -42,12 +51,17 @@ class Trained:
     """What it is, what it was trained on and how, in JSON's types."""
     history: pd.DataFrame
     """`step`, `metric`, `value`."""
+    reconstructions: npt.NDArray[np.uint8] | None
+    """A sheet, uint8: images held out, each above what became of it; None from a GAN."""
+
+
+def own_identity(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters that a checkpoint must share with the run that goes on from it."""
+    return {key: value for key, value in parameters.items() if key not in NOT_IDENTITY}
 
 
 def train_on_store(
     model: str,
-    build_task: Callable[[], Task],
-    architecture: Mapping[str, Any],
     images: ImageStore,
     parameters: Mapping[str, Any],
     *,
@@ -55,26 +69,38 @@ def train_on_store(
     progress: Path,
     on_metrics: Callable[[int, Mapping[str, float]], None],
     on_sheet: Callable[[int, npt.NDArray[np.uint8]], None],
+    features: FeatureCache | None = None,
+    reuse: bool = False,
 ) -> Trained:
     """Train a model on the training split of a store.
 
     Args:
-        model: The model's name.
-        build_task: See `engine.train`.
-        architecture: What sampling needs to rebuild the model, in JSON's types.
+        model: Its name, one of `MODELS`.
         images: The store.
         parameters: `TrainingParameters` and the model's own, in JSON's types.
         checkpoints: The folder of the resumable checkpoint.
         progress: The folder for sheets of samples drawn as training goes on.
         on_metrics: Told the step and the latest metrics.
         on_sheet: Told the step and the (H, W) uint8 sheet drawn then.
+        features: What a frozen encoder made of the store's images, for models that have one.
+        reuse: Whether a finished run of the same parameters and data may be taken for this one.
 
     Raises:
-        ValueError: If no image is left to train on, or as `engine.train` says.
+        ValueError: If the store holds images of another size, no image is left to train on, or as
+            `engine.train` says.
     """
+    kind = MODELS[model]
+    if images.size != kind.IMAGE_SIZE:
+        raise ValueError(
+            f"the {model} draws {kind.IMAGE_SIZE} px images, the image store holds {images.size} "
+            f"px: set preprocessing.size={kind.IMAGE_SIZE}"
+        )
     selection = selection_from(parameters["selection"])
     rows = images.rows(split="train", selection=selection)
-    settings = _settings(model, parameters, len(rows))
+    settings = _settings(model, parameters, len(rows), reuse=reuse)
+    architecture = kind.architecture(parameters, conditions(images.classes))
+    entries = architecture["findings"]
+    held_out = _held_out(images, selection, entries, features)
 
     def sheet_file(step: int) -> Path:
         return progress / f"step_{step:06d}.png"
@@ -95,18 +121,24 @@ def train_on_store(
         f" ({selection})" if str(selection) else "",
         settings.steps,
     )
-    own = {key: value for key, value in parameters.items() if key not in NOT_IDENTITY}
+    origin = {"encoder": features.encoder} if features else {}
     outcome = train(
-        build_task,
-        images.read(rows),
+        partial(kind.build_task, architecture, parameters),
+        read_examples(images, rows, entries, features),
+        held_out,
         settings,
         checkpoints=checkpoints,
-        identity={"model": model, "image_store_digest": images.digest, **own},
+        identity={
+            "model": model,
+            "image_store_digest": images.digest,
+            **origin,
+            **own_identity(parameters),
+        },
         watchers=Watchers(on_metrics, keep_samples),
     )
     config = {
         "model": model,
-        "architecture": dict(architecture),
+        "architecture": architecture,
         "image_size": images.size,
         "parameters": dict(parameters),
         "steps": settings.steps,
@@ -114,13 +146,68 @@ def train_on_store(
         "training_images": len(rows),
         "image_store": images.version,
         "image_store_digest": images.digest,
-        **record_outcome(outcome),
+        **origin,
+        **record_outcome(outcome, images=len(rows)),
     }
+    if entries:
+        config["training_labels"] = label_balance(images.index["findings"].iloc[rows])
     history = pd.DataFrame(outcome.history, columns=["step", "metric", "value"])
-    return Trained(outcome.weights, config, history)
+    again = outcome.reconstructions
+    sheet = None
+    if again is not None:
+        before = held_out.examples["pixels"][:, 0].numpy()
+        sheet = comparison_sheet(
+            before[:RECONSTRUCTED_IMAGES], again[:RECONSTRUCTED_IMAGES], columns=SHEET_COLUMNS
+        )
+    return Trained(outcome.weights, config, history, sheet)
 
 
-def _settings(model: str, parameters: Mapping[str, Any], images: int) -> Settings:
+def read_examples(
+    images: ImageStore,
+    rows: npt.NDArray[np.int64],
+    entries: Sequence[str],
+    features: FeatureCache | None,
+) -> Examples:
+    """Read images, their label vectors and features into memory.
+
+    Args:
+        images: The store.
+        rows: Positions in its index.
+        entries: The label vector's entries; none where the model is not conditional.
+        features: Where the encoder is frozen, what it made of the images.
+    """
+    labels = images.index["findings"].iloc[rows].tolist()
+    examples = {
+        "pixels": torch.from_numpy(images.read(rows))[:, None],  # (N, 1, S, S)
+        "findings": multi_hot(labels, entries),
+    }
+    if features is not None and features.frozen:
+        examples["features"] = torch.from_numpy(features.read(images, rows))
+    return examples
+
+
+def _held_out(
+    images: ImageStore,
+    selection: Selection,
+    entries: Sequence[str],
+    features: FeatureCache | None,
+) -> HeldOut:
+    """Some of the validation split; where that is empty, of the training split."""
+    split = "validation"
+    try:
+        rows = images.rows(split=split, selection=selection)
+    except ValueError:
+        split = "train"
+        rows = images.rows(split=split, selection=selection)
+        logger.warning("No image in the validation split: diagnostics look at training images")
+    # Spread over the split, for variety.
+    some = rows[np.linspace(0, len(rows) - 1, min(HELD_OUT_IMAGES, len(rows))).astype(np.int64)]
+    return HeldOut(read_examples(images, some, entries, features), split)
+
+
+def _settings(
+    model: str, parameters: Mapping[str, Any], images: int, *, reuse: bool
+) -> Settings:
     batch_size = min(parameters["batch_size"], images)
     if batch_size < parameters["batch_size"]:
         logger.warning(
@@ -142,4 +229,5 @@ def _settings(model: str, parameters: Mapping[str, Any], images: int) -> Setting
         sample_at=tuple(parameters["sample_at"]),
         samples=PROGRESS_IMAGES,
         resume=parameters["resume"],
+        reuse=reuse,
     )

@@ -1,6 +1,11 @@
-"""From a trained model's weights to synthetic images."""
+"""From a trained model to synthetic images.
 
-from collections.abc import Callable, Iterator, Mapping
+from cxr_pipeline import load_generator
+images = load_generator("data/06_models/gan").sample(16, seed=0)  # (16, 1, 128, 128) in [0, 1]
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,54 +14,117 @@ import torch
 from torch import Tensor
 
 from cxr_pipeline.data.batches import to_pixels
-from cxr_pipeline.models.lsgan import Generator, draw_images, draw_noise
+from cxr_pipeline.data.conditions import (
+    asked_findings,
+    balanced_labels,
+    flat_labels,
+    multi_hot,
+)
 from cxr_pipeline.randomness import random_generator
+from cxr_pipeline.training.models import MODELS
+from cxr_pipeline.training.saved_model import load_model
 
 BATCH = 64
 
-Sampler = Callable[[int, torch.Generator], Tensor]
-"""Given a count and a generator: (N, 1, H, W) float32 in [0, 1]."""
+HIGHEST_TEMPERATURE = 2.0
+
+Asked = Sequence[str] | None
+"""Findings that every image shall have, as a list or `A|B`; or `training` for those of the training
+set, as often as there; or `flat` for each finding equally often. None is `training` where the model
+is conditional."""
 
 
-def build_sampler(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Sampler:
-    """Rebuild a trained model for sampling.
+def load_generator(folder: str | Path) -> "ImageGenerator":
+    """Load a trained model to draw images with.
 
     Args:
-        config: The model's `config.json`.
-        weights: The model's `weights.safetensors`, each network's state as `network.key`.
+        folder: The model's, such as `data/06_models/gan`.
 
     Raises:
-        ValueError: If the configuration names an unknown model or the weights are not its own.
+        ValueError: If it holds no trained model, or one that is damaged or unknown.
     """
-    builders = {"gan": _gan_sampler}
-    model = config.get("model")
-    if model not in builders:
-        raise ValueError(f"config.json: unknown model {model!r}: expected {', '.join(builders)}")
-    return builders[model](config["architecture"], weights)
+    return ImageGenerator(*load_model(Path(folder)))
 
 
-def sample_images(sampler: Sampler, *, count: int, seed: int) -> Iterator[npt.NDArray[np.uint8]]:
-    """Draw synthetic images, a batch at a time.
+class ImageGenerator:
+    """A trained model that draws images. Image i follows from the seed and i alone."""
 
-    Image i depends on the seed and i alone: a larger count begins with the same images.
+    def __init__(self, config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
+        """Rebuild a model.
 
-    Yields:
-        (H, W) uint8, one after the other.
-    """
-    for number, start in enumerate(range(0, count, BATCH)):
-        # Always whole batches: the last digit of a convolution may depend on their size.
-        drawn = to_pixels(sampler(BATCH, random_generator(seed, "sample", number)))
-        yield from drawn[: count - start, 0].cpu().numpy()
+        Args:
+            config: The model's `config.json`.
+            weights: The model's `weights.safetensors`.
 
+        Raises:
+            ValueError: If the configuration names an unknown model or the weights are not its own.
+        """
+        model = config.get("model")
+        if model not in MODELS:
+            raise ValueError(f"config.json: unknown model {model!r}: expected {', '.join(MODELS)}")
+        self.config = dict(config)
+        self.findings: tuple[str, ...] = tuple(config["architecture"]["findings"])
+        """What the model can be asked for; empty where it is not conditional."""
+        self._sampler = MODELS[model].build_sampler(config, weights)
 
-def _gan_sampler(architecture: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Sampler:
-    generator = Generator(architecture["dim_z"])
-    prefix = "generator."
-    own = {key.removeprefix(prefix): t for key, t in weights.items() if key.startswith(prefix)}
-    try:
-        generator.load_state_dict(own)
-    except RuntimeError as error:
-        raise ValueError(
-            "the weights do not fit config.json's architecture: train the model anew"
-        ) from error
-    return lambda count, noise: draw_images(generator, draw_noise(count, generator.dim_z, noise))
+    def sample(
+        self, n: int, *, seed: int = 0, findings: Asked = None, temperature: float = 1.0
+    ) -> Tensor:
+        """Draw images.
+
+        Args:
+            n: How many; more begin with the same ones.
+            seed: Another seed, other images.
+            findings: See `Asked`; `["Cardiomegaly", "Effusion"]` asks each image to show both.
+            temperature: Scales the noise, above 0 and at most 2; below 1, images are more typical
+                and more alike.
+
+        Returns:
+            (N, 1, H, W) float32 in [0, 1], on the CPU.
+
+        Raises:
+            ValueError: If an argument is out of range, or the model was not trained with a finding.
+        """
+        return torch.cat(list(self._batches(n, seed, findings, temperature)))
+
+    def pictures(
+        self, n: int, *, seed: int = 0, findings: Asked = None, temperature: float = 1.0
+    ) -> Iterator[npt.NDArray[np.uint8]]:
+        """Draw images as `sample` does, one after the other: (H, W) uint8 each.
+
+        Memory is taken for a batch alone, however many are drawn.
+        """
+        for images in self._batches(n, seed, findings, temperature):
+            yield from to_pixels(images)[:, 0].numpy()
+
+    def labels(self, n: int, *, seed: int = 0, findings: Asked = None) -> list[str]:
+        """List what each image is asked to show, as NIH writes it: `A|B`, `No Finding`.
+
+        Blank from a model that is not conditional.
+        """
+        batches = range(-(-n // BATCH))
+        return [label for b in batches for label in self._labels(findings, seed, b)][:n]
+
+    def _batches(
+        self, n: int, seed: int, findings: Asked, temperature: float
+    ) -> Iterator[Tensor]:
+        if n < 1:
+            raise ValueError(f"n={n}: draw at least 1 image")
+        if not 0 < temperature <= HIGHEST_TEMPERATURE:
+            raise ValueError(f"temperature={temperature}: above 0, at most {HIGHEST_TEMPERATURE}")
+        for number, first in enumerate(range(0, n, BATCH)):
+            # Always whole batches: the last digit of a convolution may depend on their size.
+            asked = multi_hot(self._labels(findings, seed, number), self.findings)
+            noise = random_generator(seed, "sample", number)
+            yield self._sampler(asked, noise, temperature).cpu()[: n - first]
+
+    def _labels(self, findings: Asked, seed: int, number: int) -> list[str]:
+        """The labels of batch `number`."""
+        if findings is None and not self.findings:
+            return [""] * BATCH
+        if not self.findings or findings not in (None, "training", "flat"):
+            names = findings.split("|") if isinstance(findings, str) else list(findings or ())
+            return [asked_findings(names, self.findings)] * BATCH
+        if findings == "flat":
+            return flat_labels(self.findings, number * BATCH, BATCH)
+        return balanced_labels(self.config["training_labels"], BATCH, seed, number)

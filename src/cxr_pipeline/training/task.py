@@ -1,17 +1,47 @@
 """What the engine needs to know of a model: its networks, and what one step does with them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-Update = Callable[[str, Tensor], None]
-"""Given a network's name and its loss: backward pass and one optimiser step."""
+Examples = Mapping[str, Tensor]
+"""Examples by what is known of them, the first dimension counting them:
+
+    pixels    (N, 1, H, W) uint8
+    findings  (N, C) float32, 1 for each finding; C is 0 where the model is not conditional
+    features  (N, F, 7, 7) float16, of a frozen encoder; only where the model has one
+"""
+
+Update = Callable[[str, Tensor], Tensor]
+"""Given a network's name and its loss: backward pass and one optimiser step.
+
+Returns the norm of the gradient.
+"""
 
 Randomness = Callable[[str], torch.Generator]
 """Given a stream's name: the generator of that stream at the current step."""
+
+
+Sampler = Callable[[Tensor, torch.Generator, float], Tensor]
+"""Given (N, C) findings, where random numbers come from and the temperature: images.
+
+(N, 1, H, W) float32 in [0, 1]. The temperature scales the noise: below 1, images are more typical
+and more alike.
+"""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """How training is going."""
+
+    metrics: dict[str, float]
+    """By metric name, such as `validation/kl`."""
+    warnings: dict[str, str] = field(default_factory=dict)
+    """What has gone wrong by its name, such as `posterior_collapse`: a line with the remedy."""
 
 
 class Task(Protocol):
@@ -22,11 +52,14 @@ class Task(Protocol):
     optimizers: dict[str, Optimizer]
     """The optimiser of each network that learns, under the network's name."""
 
-    def step(self, pixels: Tensor, randomness: Randomness, update: Update) -> dict[str, Tensor]:
+    def step(
+        self, batch: Examples, step: int, randomness: Randomness, update: Update
+    ) -> dict[str, Tensor]:
         """Take one step.
 
         Args:
-            pixels: (B, 1, H, W) uint8 on the device.
+            batch: B examples on the device.
+            step: The step, from 1.
             randomness: Where all random numbers of the step come from.
             update: Changes one network's weights to lower a loss.
 
@@ -36,6 +69,44 @@ class Task(Protocol):
         """
         ...
 
-    def sample(self, noise: torch.Generator, count: int) -> Tensor:
-        """Draw `count` images: (N, 1, H, W) float32 in [0, 1], leaving training alone."""
+    def sample(self, noise: torch.Generator, findings: Tensor) -> Tensor:
+        """Draw an image for each row of `findings`, leaving training alone.
+
+        Args:
+            noise: Where all random numbers come from.
+            findings: (N, C) float32 on any device.
+
+        Returns:
+            (N, 1, H, W) float32 in [0, 1].
+        """
+        ...
+
+    def diagnose(self, examples: Examples, split: str, noise: torch.Generator) -> Diagnosis:
+        """Look how training is going, once an epoch, leaving it alone.
+
+        Args:
+            examples: Some hundreds at most, on the device.
+            split: Which split they are from, to name metrics by.
+            noise: Where all random numbers come from; the same each time.
+        """
+        ...
+
+    def finish(self, examples: Examples, noise: torch.Generator) -> dict[str, Tensor]:
+        """Make what sampling needs beside the networks' weights, once training is over.
+
+        Args:
+            examples: All that was trained on.
+            noise: Where all random numbers come from.
+
+        Returns:
+            Tensors to keep with the weights; empty for most models.
+        """
+        ...
+
+    def reconstruct(self, examples: Examples) -> Tensor | None:
+        """Encode images and draw them again, leaving training alone.
+
+        Returns:
+            (N, 1, H, W) float32 in [0, 1]; None from a model that does not encode.
+        """
         ...

@@ -1,38 +1,16 @@
-"""Every parameter of the project, with its range and unit: what `parameters*.yml` may say.
+"""Parameters of the data: from the web to the image store."""
 
-Nodes name these models as the types of their `params:` inputs, so Kedro builds and checks them;
-`check_parameters` checks them all at once, before anything is read, and says what to mend.
-"""
-
-import difflib
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
-from cxr_pipeline.data.findings import CLASSES, finding_name
 from cxr_pipeline.data.label_files import LabelSource
 from cxr_pipeline.data.labels import OLDEST_AGE
 from cxr_pipeline.data.selection import Selection
 from cxr_pipeline.data.splits import SplitSource
 from cxr_pipeline.data.transforms import Transform
-
-Share = Annotated[float, Field(ge=0, lt=1)]
-PositiveInt = Annotated[int, Field(gt=0)]
-
-
-class ClosedModel(BaseModel):
-    """Unknown keys, other types and numbers that are not finite are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+from cxr_pipeline.parameters.fields import ClosedModel, FindingName, PositiveInt, Several, Share
 
 
 class SampleDataParameters(ClosedModel):
@@ -115,28 +93,6 @@ class LabelParameters(ClosedModel):
         return self
 
 
-def _as_list(value: Any) -> Any:
-    """Take `A|B` for a list, as `--params` parts its own entries at commas; nothing for none."""
-    if not isinstance(value, str):
-        return value
-    return tuple(part.strip() for part in value.split("|") if part.strip())
-
-
-def _once_each(values: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(values))
-
-
-def _finding(text: str) -> str:
-    name = finding_name(text)
-    if name is None:
-        raise ValueError(f"unknown finding {text!r}: choose from {', '.join(CLASSES)}")
-    return name
-
-
-FindingName = Annotated[str, AfterValidator(_finding)]
-Several = (BeforeValidator(_as_list), Field(strict=False), AfterValidator(_once_each))
-
-
 class SelectionParameters(ClosedModel):
     """Which images to take, by their labels; empty and null leave a matter open."""
 
@@ -208,106 +164,9 @@ class PreprocessingParameters(ClosedModel):
         return {"how": Transform(**how), "selection": self.selection.selection(), **own}
 
 
-class TrainingParameters(ClosedModel):
-    """What the training of every model has in common."""
-
-    seed: int = Field(ge=0, description="Decides weights, batches and noise.")
-    selection: SelectionParameters
-    epochs: PositiveInt = Field(description="Runs through the training images.")
-    max_steps: PositiveInt | None = Field(
-        description="Training length in steps; where it is set, it replaces `epochs`."
-    )
-    batch_size: int = Field(ge=2, description="Images a step.")
-    accelerator: Literal["auto", "cpu", "cuda", "mps"] = Field(description="Where to train.")
-    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = Field(
-        description="Floating-point numbers; auto takes what the device computes natively."
-    )
-    log_every: PositiveInt = Field(description="Steps between two lines of progress.")
-    checkpoint_every: PositiveInt = Field(description="Steps between two checkpoints.")
-    sample_at: Annotated[tuple[Annotated[int, Field(ge=-1)], ...], Field(strict=False)] = Field(
-        description="Steps after which to draw progress samples; -1 is the last."
-    )
-    resume: Literal["auto", True, False] = Field(
-        description="Go on from the last checkpoint: auto does so after an interruption."
-    )
-    samples: PositiveInt = Field(description="Synthetic images to draw after training.")
-    sample_seed: int = Field(ge=0, description="Decides the synthetic images' noise.")
-
-
-class GanParameters(TrainingParameters):
-    """The LSGAN (the paper's section 5 and Fig. 7)."""
-
-    dim_z: PositiveInt = Field(description="Noise dimension Z.")
-    patch_scores: bool = Field(
-        description="Score four quarters of an image (Fig. 7) or the whole (the authors' code)."
-    )
-    learning_rate: float = Field(gt=0, lt=1, description="Adam's, for both networks.")
-    betas: Annotated[tuple[Share, Share], Field(strict=False)] = Field(
-        description="Adam's, for both networks."
-    )
-    generator_steps: PositiveInt = Field(description="Generator steps a discriminator step.")
-
-
 class PruneParameters(ClosedModel):
     """How many old versions are kept."""
 
     stores: PositiveInt = Field(description="Image stores kept: those used last.")
     models: PositiveInt = Field(description="Finished MLflow runs of each model that keep it.")
     dry_run: bool = Field(description="Only say what would be removed.")
-
-
-class Parameters(ClosedModel):
-    """All of `parameters*.yml`."""
-
-    raw_dir: str = Field(description="Folder with the label CSVs and the images, or one CSV.")
-    sample_data: SampleDataParameters
-    download: DownloadParameters
-    labels: LabelParameters
-    preprocessing: PreprocessingParameters
-    gan: GanParameters
-    prune: PruneParameters
-
-
-def check_parameters(raw: dict[str, Any]) -> Parameters:
-    """Check all parameters at once.
-
-    Args:
-        raw: The merged parameters of the configuration and the command line.
-
-    Raises:
-        ValueError: If any is unknown, missing, of another type or out of range: a single line that
-            names each one, its value and what it should be.
-    """
-    if not raw.get("raw_dir"):
-        raise ValueError(
-            "raw_dir is not set: set CXR14_DIR (--env=cxr14) or give --params=raw_dir=DIR"
-        )
-    try:
-        return Parameters.model_validate(raw)
-    except ValidationError as error:
-        problems = "; ".join(_explain(problem) for problem in error.errors())
-        raise ValueError(f"{problems} (see conf/base/parameters.yml)") from None
-
-
-def _explain(problem: Any) -> str:
-    name = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        matches = difflib.get_close_matches(name, _names(Parameters), n=1)
-        hint = f": did you mean '{matches[0]}'?" if matches else ""
-        return f"unknown parameter '{name}'{hint}"
-    if problem["type"] == "missing":
-        return f"parameter '{name}' is missing"
-    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    # Of a whole section, what is wrong with it is said in the message.
-    value = "" if isinstance(problem["input"], dict) else f"={problem['input']!r}"
-    return f"parameter {name}{value}: {message}"
-
-
-def _names(model: type[BaseModel], prefix: str = "") -> list[str]:
-    names = []
-    for field, information in model.model_fields.items():
-        kind = information.annotation
-        names.append(prefix + field)
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            names.extend(_names(kind, f"{prefix}{field}."))
-    return names

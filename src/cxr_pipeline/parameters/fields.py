@@ -1,0 +1,38 @@
+"""What the parameter models are made of."""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from cxr_pipeline.data.findings import CLASSES, finding_name
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+PositiveInt = Annotated[int, Field(gt=0)]
+
+
+class ClosedModel(BaseModel):
+    """Unknown keys, other types and numbers that are not finite are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def as_list(value: Any) -> Any:
+    """Take `A|B` for a list, as `--params` parts its own entries at commas; nothing for none."""
+    if not isinstance(value, str):
+        return value
+    return tuple(part.strip() for part in value.split("|") if part.strip())
+
+
+def _once_each(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(values))
+
+
+def finding(text: str) -> str:
+    name = finding_name(text)
+    if name is None:
+        raise ValueError(f"unknown finding {text!r}: choose from {', '.join(CLASSES)}")
+    return name
+
+
+FindingName = Annotated[str, AfterValidator(finding)]
+Several = (BeforeValidator(as_list), Field(strict=False), AfterValidator(_once_each))

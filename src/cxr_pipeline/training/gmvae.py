@@ -1,0 +1,207 @@
+"""The GMVAE's training step (the paper's sections 3.1 and 5.1), and how it is rebuilt to sample."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from cxr_pipeline.data.batches import to_unit_interval
+from cxr_pipeline.losses.mixture import component_log_densities, monte_carlo_kl
+from cxr_pipeline.losses.reconstruction import binary_cross_entropy, squared_error
+from cxr_pipeline.models.encoders import FEATURES, IMAGE_SIZE, ImageEncoder
+from cxr_pipeline.models.gmvae import Gmvae, draw_images
+from cxr_pipeline.models.modes import in_evaluation
+from cxr_pipeline.training.feature_cache import build_encoder
+from cxr_pipeline.training.latent_mixture import active_units
+from cxr_pipeline.training.saved_model import load_network
+from cxr_pipeline.training.task import Diagnosis, Examples, Randomness, Sampler, Update
+
+__all__ = ["IMAGE_SIZE", "GmvaeTask", "architecture", "build_sampler", "build_task"]
+
+Reconstruction = Literal["mse", "bce"]
+
+LEAST_KL = 1.0
+"""Nats an image; below it the decoder hardly looks at the latents."""
+
+
+def architecture(parameters: Mapping[str, Any], findings: Sequence[str]) -> dict[str, Any]:
+    """Say what is needed to rebuild the network, in JSON's types (see `models.Model`)."""
+    row = dict(parameters["row"])
+    conditional = row.pop("conditional")
+    return {
+        **row,
+        "fine_tune": parameters["fine_tune"],
+        "findings": list(findings) if conditional else [],
+    }
+
+
+def build_task(architecture: Mapping[str, Any], parameters: Mapping[str, Any]) -> "GmvaeTask":
+    """Build network and optimiser, with weights from torch's global generator.
+
+    Raises:
+        ValueError: If the encoder is to learn and its first weights cannot be had.
+    """
+    encoder = None
+    if architecture["fine_tune"]:
+        encoder, _ = build_encoder(
+            architecture["encoder"],
+            normalise=architecture["normalise"],
+            weights=parameters["weights"],
+            seed=parameters["seed"],
+        )
+    return GmvaeTask(
+        _network(architecture, encoder),
+        dim_z=architecture["dim_z"],
+        learning_rate=parameters["learning_rate"],
+        beta=parameters["beta"],
+        reconstruction=parameters["reconstruction"],
+    )
+
+
+def build_sampler(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Sampler:
+    """Rebuild prior and decoder."""
+    built = config["architecture"]
+    encoder = None
+    if built["fine_tune"]:
+        # Its trained weights are among the model's.
+        encoder = ImageEncoder(built["encoder"], normalise=built["normalise"])
+    gmvae = _network(built, encoder)
+    load_network(gmvae, "gmvae", weights)
+    return partial(_sample, gmvae)
+
+
+def _network(built: Mapping[str, Any], encoder: ImageEncoder | None) -> Gmvae:
+    return Gmvae(
+        features=FEATURES[built["encoder"]],
+        dim_z=built["dim_z"],
+        components=built["components"],
+        transition=built["transition"],
+        decoder=built["decoder"],
+        findings=len(built["findings"]),
+        encoder=encoder,
+    )
+
+
+def _sample(
+    gmvae: Gmvae, findings: Tensor, noise: torch.Generator, temperature: float
+) -> Tensor:
+    latents = gmvae.prior.draw(len(findings), noise, temperature)
+    return draw_images(gmvae, latents, findings)
+
+
+class GmvaeTask:
+    """One step down the negative ELBO, its KL estimated from one draw of each posterior."""
+
+    def __init__(
+        self,
+        gmvae: Gmvae,
+        *,
+        dim_z: int,
+        learning_rate: float,
+        beta: float,
+        reconstruction: Reconstruction,
+    ) -> None:
+        """Take the network and build its optimiser.
+
+        Args:
+            gmvae: With an encoder that learns, or without for features computed beforehand.
+            dim_z: Latent dimension Z.
+            learning_rate: Adam's.
+            beta: The KL's weight in the ELBO.
+            reconstruction: Squared error or cross entropy, summed over pixels and colours.
+        """
+        self.dim_z, self.beta, self.reconstruction = dim_z, beta, reconstruction
+        self.fine_tunes = gmvae.encoder is not None
+        self.modules: dict[str, nn.Module] = {"gmvae": gmvae}
+        self.optimizers: dict[str, Optimizer] = {
+            "gmvae": Adam(gmvae.parameters(), lr=learning_rate)
+        }
+
+    def step(
+        self, batch: Examples, step: int, randomness: Randomness, update: Update
+    ) -> dict[str, Tensor]:
+        """Take one step (see `Task.step`)."""
+        error, kl, _, _ = self._terms(batch, randomness("noise"))
+        loss = error.mean() + self.beta * kl.mean()
+        gradient = update("gmvae", loss)
+        return {
+            "loss/total": loss.detach(),
+            "loss/reconstruction": error.detach().mean(),
+            "loss/kl": kl.detach().mean(),
+            "gradient/gmvae": gradient,
+        }
+
+    def sample(self, noise: torch.Generator, findings: Tensor) -> Tensor:
+        """Draw images from the prior (see `Task.sample`)."""
+        gmvae: Any = self.modules["gmvae"]
+        return _sample(gmvae, findings, noise, 1.0)
+
+    def diagnose(self, examples: Examples, split: str, noise: torch.Generator) -> Diagnosis:
+        """Take the ELBO apart on other images (see `Task.diagnose`)."""
+        gmvae: Any = self.modules["gmvae"]
+        with in_evaluation(gmvae):
+            errors, kls, latents, means = self._terms(examples, noise)
+            densities = component_log_densities(latents, gmvae.prior.means, gmvae.prior.variances)
+        error, kl = float(errors.mean()), float(kls.mean())
+        units = int(active_units(means).sum())
+        shares = densities.softmax(dim=1)  # (N, K), each component's part in each image
+        used = shares.mean(dim=0)
+        in_use = len(shares.argmax(dim=1).unique())
+        warnings = {}
+        if kl < LEAST_KL or units == 0:
+            warnings["posterior_collapse"] = (
+                f"posterior collapse: {units} of {self.dim_z} latents are active, the KL is "
+                f"{kl:.2f} nats an image, so that the decoder draws one picture; lower gmvae.beta"
+            )
+        if in_use == 1 < used.numel():
+            warnings["mixture_collapse"] = (
+                f"all images lie in 1 of the prior's {used.numel()} Gaussians: the mixture is no "
+                "better than one"
+            )
+        return Diagnosis(
+            {
+                f"{split}/loss": error + self.beta * kl,
+                f"{split}/reconstruction": error,
+                f"{split}/kl": kl,
+                "latent/active_units": float(units),
+                "latent/components_in_use": float(in_use),
+                "latent/component_entropy": float(torch.special.entr(used).sum()),
+            },
+            warnings,
+        )
+
+    def finish(self, examples: Examples, noise: torch.Generator) -> dict[str, Tensor]:
+        """Nothing is to be added (see `Task.finish`)."""
+        return {}
+
+    def reconstruct(self, examples: Examples) -> Tensor:
+        """Draw images from their posterior means (see `Task.reconstruct`)."""
+        gmvae: Any = self.modules["gmvae"]
+        with in_evaluation(gmvae):
+            mean, _ = gmvae.encode(self._inputs(examples), examples["findings"])
+        return draw_images(gmvae, mean, examples["findings"])
+
+    def _inputs(self, examples: Examples) -> Tensor:
+        if self.fine_tunes:
+            return to_unit_interval(examples["pixels"])
+        return examples["features"].float()
+
+    def _terms(
+        self, examples: Examples, noise: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Both terms of the negative ELBO, (B,) nats each; latents and posterior means, (B, Z)."""
+        gmvae: Any = self.modules["gmvae"]
+        pixels, findings = examples["pixels"], examples["findings"]
+        drawn_noise = torch.randn(len(pixels), self.dim_z, generator=noise).to(pixels.device)
+        logits, latents, mean, variance = gmvae(self._inputs(examples), findings, drawn_noise)
+        images = to_unit_interval(pixels).expand_as(logits)  # grey as red, green and blue
+        if self.reconstruction == "mse":
+            error = squared_error(logits.float().sigmoid(), images)
+        else:
+            error = binary_cross_entropy(logits, images)
+        prior = gmvae.prior
+        kl = monte_carlo_kl(latents, mean, variance, prior.means, prior.variances)
+        return error, kl, latents, mean

@@ -1,0 +1,63 @@
+"""A trained model's folder: `weights.safetensors` and `config.json`."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from cxr_pipeline.data.files import write_bytes, write_json
+
+WEIGHTS = "weights.safetensors"
+CONFIG = "config.json"
+
+
+def save_model(folder: Path, config: dict[str, Any], weights: dict[str, Tensor]) -> None:
+    """Write a model's files, each whole or not at all."""
+    write_bytes(folder / WEIGHTS, save(weights))
+    write_json(folder / CONFIG, config)
+
+
+def load_model(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read a model's configuration and weights, to the CPU.
+
+    Raises:
+        ValueError: If either file is absent or damaged.
+    """
+    remedy = "train it, for example with `kedro run --pipeline=gan`"
+    for name in (CONFIG, WEIGHTS):
+        if not (folder / name).is_file():
+            raise ValueError(f"'{folder}' holds no trained model ({name} is not there): {remedy}")
+    try:
+        config = json.loads((folder / CONFIG).read_text())
+        weights = load_file(folder / WEIGHTS)
+    except (ValueError, SafetensorError) as error:
+        raise ValueError(f"the model in '{folder}' is damaged ({error}): {remedy}") from error
+    return config, weights
+
+
+def below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Take the tensors whose names begin with a prefix, without it."""
+    return {key.removeprefix(prefix): t for key, t in tensors.items() if key.startswith(prefix)}
+
+
+def load_network(network: nn.Module, name: str, weights: Mapping[str, Tensor]) -> None:
+    """Give a network its trained weights.
+
+    Args:
+        network: Freshly built.
+        name: Its name in the weights' keys, `name.key`.
+        weights: The model's weights.
+
+    Raises:
+        ValueError: If they are another network's.
+    """
+    try:
+        network.load_state_dict(below(weights, f"{name}."))
+    except RuntimeError as error:
+        raise ValueError(
+            f"the weights do not fit the {name} of config.json: train the model anew"
+        ) from error

@@ -1,0 +1,188 @@
+"""The VAE's training step (the paper's sections 3.1 and 5), and how it is rebuilt to sample."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from cxr_pipeline.data.batches import to_unit_interval
+from cxr_pipeline.losses.gaussian import standard_normal_kl
+from cxr_pipeline.losses.reconstruction import squared_error
+from cxr_pipeline.models.modes import in_evaluation
+from cxr_pipeline.models.vae import IMAGE_SIZE, Vae
+from cxr_pipeline.training.latent_mixture import active_units, draw_latents, fit_latent_mixture
+from cxr_pipeline.training.saved_model import below, load_network
+from cxr_pipeline.training.task import Diagnosis, Examples, Randomness, Sampler, Update
+
+__all__ = ["IMAGE_SIZE", "VaeTask", "architecture", "build_sampler", "build_task"]
+
+Scaling = Literal["elbo", "authors"]
+
+ENCODED_AT_ONCE = 64
+MOST_FITTED = 20_000
+"""Images that the latent mixture is fitted to at most."""
+
+LEAST_KL = 1.0
+"""Nats an image; below it the decoder hardly looks at the latents."""
+
+
+def architecture(parameters: Mapping[str, Any], findings: Sequence[str]) -> dict[str, Any]:
+    """Say what is needed to rebuild the network, in JSON's types (see `models.Model`)."""
+    return {"dim_z": parameters["dim_z"], "centre": parameters["centre"], "findings": []}
+
+
+def build_task(architecture: Mapping[str, Any], parameters: Mapping[str, Any]) -> "VaeTask":
+    """Build network and optimiser, with weights from torch's global generator."""
+    return VaeTask(
+        dim_z=architecture["dim_z"],
+        centre=architecture["centre"],
+        learning_rate=parameters["learning_rate"],
+        beta=parameters["beta"],
+        kl_warmup=parameters["kl_warmup"],
+        scaling=parameters["scaling"],
+        mixture_components=parameters["mixture_components"],
+    )
+
+
+def build_sampler(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Sampler:
+    """Rebuild the decoder, with the sampler that the configuration names."""
+    built = config["architecture"]
+    vae = Vae(built["dim_z"], centre=built["centre"])
+    load_network(vae, "vae", weights)
+    mixture = below(weights, "mixture.") if config["parameters"]["sampler"] == "mixture" else None
+    return partial(_sample, vae, mixture)
+
+
+def _sample(
+    vae: Vae,
+    mixture: Mapping[str, Tensor] | None,
+    findings: Tensor,
+    noise: torch.Generator,
+    temperature: float,
+) -> Tensor:
+    count = len(findings)
+    if mixture is None:
+        latents = temperature * torch.randn(count, vae.dim_z, generator=noise)
+    else:
+        latents = draw_latents(mixture, count, noise, temperature)
+    with in_evaluation(vae) as device:
+        return vae.decode(latents.to(device)).float()
+
+
+class VaeTask:
+    """One step down the negative ELBO."""
+
+    def __init__(
+        self,
+        *,
+        dim_z: int,
+        centre: bool,
+        learning_rate: float,
+        beta: float,
+        kl_warmup: int,
+        scaling: Scaling,
+        mixture_components: int,
+    ) -> None:
+        """Build the network and its optimiser.
+
+        Args:
+            dim_z: Latent dimension Z.
+            centre: See `models.vae.Centre`.
+            learning_rate: Adam's.
+            beta: The KL's weight in the ELBO.
+            kl_warmup: Steps over which that weight grows from nothing.
+            scaling: `elbo` sums squared errors over an image's pixels and averages both terms over
+                the batch (section 3.1); `authors` is their code's: the error averaged over pixels,
+                the KL summed over the batch.
+            mixture_components: See `fit_latent_mixture`.
+        """
+        self.dim_z = dim_z
+        self.beta, self.kl_warmup, self.scaling = beta, kl_warmup, scaling
+        self.mixture_components = mixture_components
+        vae = Vae(dim_z, centre=centre)
+        self.modules: dict[str, nn.Module] = {"vae": vae}
+        self.optimizers: dict[str, Optimizer] = {"vae": Adam(vae.parameters(), lr=learning_rate)}
+
+    def step(
+        self, batch: Examples, step: int, randomness: Randomness, update: Update
+    ) -> dict[str, Tensor]:
+        """Take one step (see `Task.step`)."""
+        images = to_unit_interval(batch["pixels"])
+        noise = torch.randn(len(images), self.dim_z, generator=randomness("noise"))
+        drawn, mean, logvar = self.modules["vae"](images, noise.to(images.device))
+        error = squared_error(drawn, images)
+        kl = standard_normal_kl(mean, logvar)
+        beta = self.beta * min(1.0, step / self.kl_warmup) if self.kl_warmup else self.beta
+        if self.scaling == "elbo":
+            loss = error.mean() + beta * kl.mean()
+        else:
+            loss = error.mean() / images[0].numel() + beta * kl.sum()
+        gradient = update("vae", loss)
+        return {
+            "loss/total": loss.detach(),
+            "loss/reconstruction": error.detach().mean(),
+            "loss/kl": kl.detach().mean(),
+            "gradient/vae": gradient,
+        }
+
+    def sample(self, noise: torch.Generator, findings: Tensor) -> Tensor:
+        """Draw images from the prior (see `Task.sample`)."""
+        latents = torch.randn(len(findings), self.dim_z, generator=noise)
+        vae = self.modules["vae"]
+        with in_evaluation(vae) as device:
+            images: Tensor = vae.decode(latents.to(device))
+        return images.float()
+
+    def diagnose(self, examples: Examples, split: str, noise: torch.Generator) -> Diagnosis:
+        """Take the ELBO apart on other images (see `Task.diagnose`)."""
+        vae = self.modules["vae"]
+        images = to_unit_interval(examples["pixels"])
+        with in_evaluation(vae) as device:
+            drawn_noise = torch.randn(len(images), self.dim_z, generator=noise).to(device)
+            drawn, mean, logvar = vae(images, drawn_noise)
+            error = float(squared_error(drawn, images).mean())
+            kl = float(standard_normal_kl(mean, logvar).mean())
+            units = int(active_units(mean.float()).sum())
+        warnings = {}
+        if kl < LEAST_KL or units == 0:
+            warnings["posterior_collapse"] = (
+                f"posterior collapse: {units} of {self.dim_z} latents are active, the KL is "
+                f"{kl:.2f} nats an image, so that the decoder draws one picture; lower vae.beta or "
+                "lengthen vae.kl_warmup"
+            )
+        return Diagnosis(
+            {
+                f"{split}/loss": error + self.beta * kl,
+                f"{split}/reconstruction": error,
+                f"{split}/kl": kl,
+                "latent/active_units": float(units),
+            },
+            warnings,
+        )
+
+    def finish(self, examples: Examples, noise: torch.Generator) -> dict[str, Tensor]:
+        """Fit the mixture that the sampler may draw from (see `Task.finish`)."""
+        vae = self.modules["vae"]
+        pixels = examples["pixels"]
+        chosen = torch.randperm(len(pixels), generator=noise)[:MOST_FITTED].to(pixels.device)
+        with in_evaluation(vae):
+            encoded = [
+                vae.encode(to_unit_interval(pixels[some]))
+                for some in chosen.split(ENCODED_AT_ONCE)
+            ]
+        means, logvars = (torch.cat(parts).float() for parts in zip(*encoded, strict=True))
+        fitted = fit_latent_mixture(
+            means, logvars, components=self.mixture_components, noise=noise
+        )
+        return {f"mixture.{key}": tensor for key, tensor in fitted.items()}
+
+    def reconstruct(self, examples: Examples) -> Tensor:
+        """Draw images from their posterior means (see `Task.reconstruct`)."""
+        vae = self.modules["vae"]
+        with in_evaluation(vae):
+            mean, _ = vae.encode(to_unit_interval(examples["pixels"]))
+            images: Tensor = vae.decode(mean)
+        return images.float()
