@@ -1,7 +1,8 @@
 """The least-squares GAN losses (the paper's section 3.2; Mao et al., arXiv:1611.04076)."""
 
-import torch
 from torch import Tensor
+
+from cxr_pipeline.losses.precision import at_least_float32
 
 
 def discriminator_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
@@ -16,7 +17,7 @@ def discriminator_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
     Returns:
         A scalar, at least 0, in float32 (or float64, if the scores are).
     """
-    real, fake = _at_least_float32(real_scores), _at_least_float32(fake_scores)
+    real, fake = at_least_float32(real_scores), at_least_float32(fake_scores)
     return 0.5 * (real - 1).square().mean() + 0.5 * fake.square().mean()
 
 
@@ -31,9 +32,4 @@ def generator_loss(fake_scores: Tensor) -> Tensor:
     Returns:
         A scalar, at least 0, in float32 (or float64, if the scores are).
     """
-    return 0.5 * (_at_least_float32(fake_scores) - 1).square().mean()
-
-
-def _at_least_float32(scores: Tensor) -> Tensor:
-    """Leave mixed precision behind: half floats cannot hold a mean of many squares."""
-    return scores.to(torch.promote_types(scores.dtype, torch.float32))
+    return 0.5 * (at_least_float32(fake_scores) - 1).square().mean()
