@@ -114,7 +114,7 @@ def test_class_counts_by_split_and_view_equal_a_count_of_the_label_table(finishe
 
 def test_parameter_counts_stand_beside_the_paper_s(finished):
     counts = pd.read_csv(data(finished, "08_reporting/parameter_counts.csv"))
-    assert list(counts.columns) == ["model", "component", "parameters", "paper"]
+    assert list(counts.columns[:4]) == ["model", "component", "parameters", "paper"]
     assert dict(zip(counts["component"], counts["parameters"], strict=True)) == {
         "discriminator": 2_795_904,
         "generator": 3_606_976,

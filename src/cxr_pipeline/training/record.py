@@ -1,16 +1,13 @@
 """What is written down of a training run, so that it can be repeated and its results trusted."""
 
-import hashlib
 import os
 import platform
-from collections.abc import Mapping
 from typing import Any
 
 import torch
-from safetensors.torch import save
-from torch import Tensor
 
 from cxr_pipeline import __version__
+from cxr_pipeline.models.digest import weights_digest
 from cxr_pipeline.training.engine import Outcome
 
 
@@ -39,11 +36,6 @@ def record_outcome(outcome: Outcome, *, images: int) -> dict[str, Any]:
             "threads": torch.get_num_threads(),
         },
     }
-
-
-def weights_digest(weights: Mapping[str, Tensor]) -> str:
-    """SHA-256 of the weights as the safetensors file that holds them."""
-    return hashlib.sha256(save(dict(weights))).hexdigest()
 
 
 def _processor() -> str:
