@@ -98,7 +98,7 @@ def run_command(run_params: dict[str, Any]) -> str:
     versions = run_params.get("load_versions") or {}
     if versions:
         parts.append("--load-versions=" + ",".join(f"{k}:{v}" for k, v in versions.items()))
-    parameters = _flat(run_params.get("runtime_params") or {})
+    parameters = tracking.flattened(run_params.get("runtime_params") or {})
     if parameters:
         parts.append("--params=" + ",".join(f"{key}={value}" for key, value in parameters.items()))
     return shlex.join(parts)
@@ -109,7 +109,7 @@ def run_name(run_params: dict[str, Any], raw_dir: str) -> str:
     pipelines = "+".join(run_params.get("pipeline_names") or ["everything"])
     settings = [
         f"{key.removeprefix(f'{pipelines}.')}={value}"
-        for key, value in _flat(run_params.get("runtime_params") or {}).items()
+        for key, value in tracking.flattened(run_params.get("runtime_params") or {}).items()
         if key != "raw_dir"
     ]
     time = datetime.now().strftime("%m-%d %H:%M:%S")
@@ -127,16 +127,6 @@ def git_commit(project: Path) -> str:
         return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain") else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-
-
-def _flat(parameters: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in parameters.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
 
 
 def _shortened(path: Path) -> Path:

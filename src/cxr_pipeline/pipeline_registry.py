@@ -9,6 +9,7 @@ from cxr_pipeline.pipelines import (
     prune,
     reporting,
     sample_data,
+    sweeps,
     training,
 )
 
@@ -16,14 +17,23 @@ from cxr_pipeline.pipelines import (
 def register_pipelines() -> dict[str, Pipeline]:
     """Name each pipeline; a model's pipeline is the whole chain that leads to it."""
     data = labels.create_pipeline() + preprocessing.create_pipeline()
-    gan = data + training.create_pipeline("gan") + reporting.create_pipeline(trained=("gan",))
+    store_224 = ("images_224", "gmvae.image_size")
+    data_224 = labels.create_pipeline() + preprocessing.create_pipeline(*store_224)
+    models = {model: training.create_pipeline(model) for model in ("gan", "vae", "gmvae")}
     return {
         "sample_data": sample_data.create_pipeline(),
         "download": download.create_pipeline(),
         "labels": labels.create_pipeline(),
         "preprocessing": data,
-        "gan": gan,
+        "gan": data + models["gan"] + reporting.create_pipeline(["gan"]),
+        "vae": data + models["vae"] + reporting.create_pipeline(["vae"]),
+        "gmvae": data_224 + models["gmvae"] + reporting.create_pipeline(["gmvae"]),
+        "vae_beta_sweep": data + sweeps.create_beta_sweep(),
+        "gmvae_sweep": data_224 + sweeps.create_version_sweep(),
         "reporting": reporting.create_pipeline(),
         "prune": prune.create_pipeline(),
-        "__default__": gan,
+        "__default__": data
+        + preprocessing.create_pipeline(*store_224, reports=False)
+        + sum(models.values(), Pipeline([]))
+        + reporting.create_pipeline(list(models)),
     }

@@ -98,9 +98,7 @@ def label_balance(labels: Iterable[str]) -> dict[str, int]:
     return dict(Counter(labels).most_common())
 
 
-def balanced_labels(
-    balance: Mapping[str, int], count: int, seed: int, number: int
-) -> list[str]:
+def balanced_labels(balance: Mapping[str, int], count: int, seed: int, number: int) -> list[str]:
     """Draw labels as often as they occur in the training set.
 
     Args:

@@ -17,7 +17,7 @@ from cxr_pipeline.data.splits import SPLITS
 from cxr_pipeline.evaluation.charts import loss_chart
 from cxr_pipeline.evaluation.label_charts import class_count_chart, cooccurrence_chart
 
-MODELS = ("gan",)
+MODELS = ("gan", "vae", "gmvae")
 
 
 def render_report(reports: Path, models: Path) -> str:

@@ -25,6 +25,7 @@ from cxr_pipeline.parameters.models import (
     VaeParameters,
 )
 
+
 class Parameters(ClosedModel):
     """All of `parameters*.yml`."""
 

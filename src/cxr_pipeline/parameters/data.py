@@ -157,9 +157,9 @@ class PreprocessingParameters(ClosedModel):
         "names, sizes and times are trusted."
     )
 
-    def plan(self) -> dict[str, Any]:
-        """The same as `plan_store` takes it."""
-        own = self.model_dump(exclude={"selection", "sheet"})
+    def plan(self, size: int) -> dict[str, Any]:
+        """The same as `plan_store` takes it, for images of a size."""
+        own = self.model_dump(exclude={"selection", "sheet"}) | {"size": size}
         how = {name: own.pop(name) for name in Transform.__dataclass_fields__}
         return {"how": Transform(**how), "selection": self.selection.selection(), **own}
 

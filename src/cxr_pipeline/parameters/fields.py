@@ -28,6 +28,7 @@ def _once_each(values: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def finding(text: str) -> str:
+    """Give a finding its one name, or say which there are."""
     name = finding_name(text)
     if name is None:
         raise ValueError(f"unknown finding {text!r}: choose from {', '.join(CLASSES)}")

@@ -87,14 +87,6 @@ class ConditionalParameters(TrainingParameters):
         return self
 
     @property
-    def asked(self) -> list[str] | str | None:
-        """`sample_findings` as `ImageGenerator` takes it."""
-        if not self.sample_findings:
-            return None
-        first = self.sample_findings[0]
-        return first if first in BALANCES else list(self.sample_findings)
-
-    @property
     def _remedy(self) -> str:
         return "conditional=true"
 

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -55,6 +56,40 @@ def tag_run(tags: Mapping[str, str]) -> None:
     """Tag the active run."""
     if mlflow.active_run():
         mlflow.set_tags(dict(tags))
+
+
+def log_file(path: Path, folder: str) -> None:
+    """Keep a copy of a file in a folder of the active run."""
+    if mlflow.active_run():
+        with _warning_instead_of_failing(f"'{path}'"):
+            mlflow.log_artifact(str(path), folder)
+
+
+@contextmanager
+def nested_run(name: str, parameters: Mapping[str, Any]) -> Iterator[None]:
+    """Record what happens inside in a run of its own, below the active one.
+
+    Args:
+        name: Its name.
+        parameters: What it was given; those within others are named `outer.inner`.
+    """
+    if mlflow.active_run() is None:
+        yield
+        return
+    with mlflow.start_run(run_name=name, nested=True):
+        mlflow.log_params(flattened(parameters))
+        yield
+
+
+def flattened(parameters: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Name parameters within others `outer.inner`."""
+    flat: dict[str, Any] = {}
+    for key, value in parameters.items():
+        if isinstance(value, Mapping):
+            flat |= flattened(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
 
 
 def finish_run_as_killed() -> None:

@@ -127,4 +127,3 @@ def restore(
             values.setdefault(int(index), {})[field] = tensor
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": values, "param_groups": groups})
-

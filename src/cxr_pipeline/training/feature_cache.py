@@ -77,9 +77,7 @@ class FeatureCache:
         """The encoder's name, where its weights come from, and their SHA-256."""
         return dict(self.manifest["encoder"])
 
-    def read(
-        self, images: ImageStore, positions: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.float16]:
+    def read(self, images: ImageStore, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.float16]:
         """Read features into memory.
 
         Args:
@@ -225,7 +223,7 @@ def _encode_images(
     fabric: Fabric, network: Any, images: npt.NDArray[np.uint8]
 ) -> npt.NDArray[np.float16]:
     parts = []
-    for some in torch.from_numpy(images)[:, None].split(ENCODED_AT_ONCE):
+    for some in torch.split(torch.from_numpy(images)[:, None], ENCODED_AT_ONCE):
         features = network(to_unit_interval(some.to(fabric.device))).half()
         if not torch.isfinite(features).all():
             raise ValueError(

@@ -85,9 +85,7 @@ def _network(built: Mapping[str, Any], encoder: ImageEncoder | None) -> Gmvae:
     )
 
 
-def _sample(
-    gmvae: Gmvae, findings: Tensor, noise: torch.Generator, temperature: float
-) -> Tensor:
+def _sample(gmvae: Gmvae, findings: Tensor, noise: torch.Generator, temperature: float) -> Tensor:
     latents = gmvae.prior.draw(len(findings), noise, temperature)
     return draw_images(gmvae, latents, findings)
 
@@ -149,7 +147,7 @@ class GmvaeTask:
         units = int(active_units(means).sum())
         shares = densities.softmax(dim=1)  # (N, K), each component's part in each image
         used = shares.mean(dim=0)
-        in_use = len(shares.argmax(dim=1).unique())
+        in_use = int((shares.argmax(dim=1).bincount() > 0).sum())
         warnings = {}
         if kl < LEAST_KL or units == 0:
             warnings["posterior_collapse"] = (

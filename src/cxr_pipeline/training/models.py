@@ -8,6 +8,7 @@ from torch import Tensor
 from cxr_pipeline.training import gmvae, lsgan, vae
 from cxr_pipeline.training.task import Sampler, Task
 
+
 class Model(Protocol):
     """What a model's module offers."""
 

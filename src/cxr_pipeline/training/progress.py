@@ -65,9 +65,7 @@ def _lines(total: int, done: int, unit: str) -> Report:
             return
         last_line = now
         left = (now - started) / (steps - done) * (total - steps)
-        logger.info(
-            "%s %d of %d, %s, %.0f s left", unit, steps, total, _news(losses, rate), left
-        )
+        logger.info("%s %d of %d, %s, %.0f s left", unit, steps, total, _news(losses, rate), left)
 
     return report
 

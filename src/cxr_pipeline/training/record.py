@@ -11,22 +11,17 @@ from cxr_pipeline.models.digest import weights_digest
 from cxr_pipeline.training.engine import Outcome
 
 
-def record_outcome(outcome: Outcome, *, images: int) -> dict[str, Any]:
+def record_outcome(outcome: Outcome) -> dict[str, Any]:
     """Describe how a model was trained and where, in JSON's types.
 
     On the same machine, torch build and number of threads the same seed gives the same weights,
     to the bit: so these are recorded.
-
-    Args:
-        outcome: What training left behind.
-        images: Training images, an epoch.
     """
     on_gpu = outcome.device.startswith("cuda")
     return {
         "weights_sha256": weights_digest(outcome.weights),
         "seconds": outcome.seconds,
         "images_per_second": outcome.images_per_second,
-        "seconds_per_epoch": images / outcome.images_per_second,
         "warnings": list(outcome.warnings),
         "environment": {
             "cxr_pipeline": __version__,

@@ -19,11 +19,13 @@ from cxr_pipeline.data.png import encode_png
 from cxr_pipeline.data.selection import Selection, selection_from
 from cxr_pipeline.data.sheets import comparison_sheet, image_sheet
 from cxr_pipeline.data.store import ImageStore
-from cxr_pipeline.training.engine import HeldOut, Settings, Watchers, planned_steps, train
+from cxr_pipeline.training.engine import train
 from cxr_pipeline.training.feature_cache import FeatureCache
 from cxr_pipeline.training.models import MODELS
 from cxr_pipeline.training.record import record_outcome
+from cxr_pipeline.training.settings import Settings, planned_steps
 from cxr_pipeline.training.task import Examples
+from cxr_pipeline.training.watching import HeldOut, Watchers
 
 logger = logging.getLogger(__name__)
 
@@ -147,7 +149,7 @@ def train_on_store(
         "image_store": images.version,
         "image_store_digest": images.digest,
         **origin,
-        **record_outcome(outcome, images=len(rows)),
+        **record_outcome(outcome),
     }
     if entries:
         config["training_labels"] = label_balance(images.index["findings"].iloc[rows])
@@ -205,9 +207,7 @@ def _held_out(
     return HeldOut(read_examples(images, some, entries, features), split)
 
 
-def _settings(
-    model: str, parameters: Mapping[str, Any], images: int, *, reuse: bool
-) -> Settings:
+def _settings(model: str, parameters: Mapping[str, Any], images: int, *, reuse: bool) -> Settings:
     batch_size = min(parameters["batch_size"], images)
     if batch_size < parameters["batch_size"]:
         logger.warning(

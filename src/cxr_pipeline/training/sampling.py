@@ -105,9 +105,7 @@ class ImageGenerator:
         batches = range(-(-n // BATCH))
         return [label for b in batches for label in self._labels(findings, seed, b)][:n]
 
-    def _batches(
-        self, n: int, seed: int, findings: Asked, temperature: float
-    ) -> Iterator[Tensor]:
+    def _batches(self, n: int, seed: int, findings: Asked, temperature: float) -> Iterator[Tensor]:
         if n < 1:
             raise ValueError(f"n={n}: draw at least 1 image")
         if not 0 < temperature <= HIGHEST_TEMPERATURE:
@@ -120,11 +118,11 @@ class ImageGenerator:
 
     def _labels(self, findings: Asked, seed: int, number: int) -> list[str]:
         """The labels of batch `number`."""
-        if findings is None and not self.findings:
+        names = findings.split("|") if isinstance(findings, str) else list(findings or ())
+        if not names and not self.findings:
             return [""] * BATCH
-        if not self.findings or findings not in (None, "training", "flat"):
-            names = findings.split("|") if isinstance(findings, str) else list(findings or ())
-            return [asked_findings(names, self.findings)] * BATCH
-        if findings == "flat":
+        if self.findings and names in ([], ["training"]):
+            return balanced_labels(self.config["training_labels"], BATCH, seed, number)
+        if self.findings and names == ["flat"]:
             return flat_labels(self.findings, number * BATCH, BATCH)
-        return balanced_labels(self.config["training_labels"], BATCH, seed, number)
+        return [asked_findings(names, self.findings)] * BATCH

@@ -131,14 +131,14 @@ class VaeTask:
     def sample(self, noise: torch.Generator, findings: Tensor) -> Tensor:
         """Draw images from the prior (see `Task.sample`)."""
         latents = torch.randn(len(findings), self.dim_z, generator=noise)
-        vae = self.modules["vae"]
+        vae: Any = self.modules["vae"]
         with in_evaluation(vae) as device:
             images: Tensor = vae.decode(latents.to(device))
         return images.float()
 
     def diagnose(self, examples: Examples, split: str, noise: torch.Generator) -> Diagnosis:
         """Take the ELBO apart on other images (see `Task.diagnose`)."""
-        vae = self.modules["vae"]
+        vae: Any = self.modules["vae"]
         images = to_unit_interval(examples["pixels"])
         with in_evaluation(vae) as device:
             drawn_noise = torch.randn(len(images), self.dim_z, generator=noise).to(device)
@@ -165,23 +165,21 @@ class VaeTask:
 
     def finish(self, examples: Examples, noise: torch.Generator) -> dict[str, Tensor]:
         """Fit the mixture that the sampler may draw from (see `Task.finish`)."""
-        vae = self.modules["vae"]
+        vae: Any = self.modules["vae"]
         pixels = examples["pixels"]
         chosen = torch.randperm(len(pixels), generator=noise)[:MOST_FITTED].to(pixels.device)
         with in_evaluation(vae):
             encoded = [
                 vae.encode(to_unit_interval(pixels[some]))
-                for some in chosen.split(ENCODED_AT_ONCE)
+                for some in torch.split(chosen, ENCODED_AT_ONCE)
             ]
         means, logvars = (torch.cat(parts).float() for parts in zip(*encoded, strict=True))
-        fitted = fit_latent_mixture(
-            means, logvars, components=self.mixture_components, noise=noise
-        )
+        fitted = fit_latent_mixture(means, logvars, components=self.mixture_components, noise=noise)
         return {f"mixture.{key}": tensor for key, tensor in fitted.items()}
 
     def reconstruct(self, examples: Examples) -> Tensor:
         """Draw images from their posterior means (see `Task.reconstruct`)."""
-        vae = self.modules["vae"]
+        vae: Any = self.modules["vae"]
         with in_evaluation(vae):
             mean, _ = vae.encode(to_unit_interval(examples["pixels"]))
             images: Tensor = vae.decode(mean)

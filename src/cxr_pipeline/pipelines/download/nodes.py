@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from cxr_pipeline.data.acquire import RemoteFile, acquire
-from cxr_pipeline.parameters import DownloadParameters, RemoteFileParameters
+from cxr_pipeline.parameters.data import DownloadParameters, RemoteFileParameters
 
 
 def download_data(parameters: DownloadParameters) -> pd.DataFrame:

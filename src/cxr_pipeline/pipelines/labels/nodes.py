@@ -5,7 +5,7 @@ import pandas as pd
 from cxr_pipeline.data.label_files import LabelRows, read_label_rows
 from cxr_pipeline.data.labels import label_table
 from cxr_pipeline.data.splits import assign_splits
-from cxr_pipeline.parameters import LabelParameters
+from cxr_pipeline.parameters.data import LabelParameters
 
 
 def read_rows(raw_dir: str, parameters: LabelParameters) -> LabelRows:

@@ -8,7 +8,7 @@ from cxr_pipeline.data.accounting import account_for_images
 from cxr_pipeline.data.plan import StorePlan, plan_store
 from cxr_pipeline.data.sheets import image_sheet, pair_sheet
 from cxr_pipeline.data.store import ImageStore
-from cxr_pipeline.parameters import PreprocessingParameters
+from cxr_pipeline.parameters.data import PreprocessingParameters
 
 SHEET_IMAGES = 64
 SHEET_PAIRS = 32
@@ -16,10 +16,10 @@ SHEET_COLUMNS = 8
 
 
 def plan_images(
-    labels: pd.DataFrame, raw_dir: str, parameters: PreprocessingParameters
+    labels: pd.DataFrame, raw_dir: str, parameters: PreprocessingParameters, size: int
 ) -> StorePlan:
     """Decide what the image store shall hold; the catalog builds it as it saves the plan."""
-    return plan_store(labels, raw_dir, **parameters.plan())
+    return plan_store(labels, raw_dir, **parameters.plan(size))
 
 
 def report_images(images: ImageStore) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:

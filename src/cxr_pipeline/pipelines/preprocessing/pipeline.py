@@ -9,25 +9,36 @@ from cxr_pipeline.pipelines.preprocessing.nodes import (
 )
 
 
-def create_pipeline() -> Pipeline:
-    """Chain the preprocessing nodes."""
+def create_pipeline(
+    images: str = "images", size: str = "preprocessing.size", *, reports: bool = True
+) -> Pipeline:
+    """Chain the preprocessing nodes.
+
+    Args:
+        images: The image store's name in the catalog.
+        size: The parameter that has the side of its images.
+        reports: Whether to account for the images and show some.
+    """
+    build = Node(
+        plan_images,
+        ["labels", "params:raw_dir", "params:preprocessing", f"params:{size}"],
+        images,
+        name=f"build_{images}",
+    )
+    if not reports:
+        return Pipeline([build])
     return Pipeline(
         [
-            Node(
-                plan_images,
-                ["labels", "params:raw_dir", "params:preprocessing"],
-                "images",
-                name="build_image_store",
-            ),
+            build,
             Node(
                 report_images,
-                "images",
+                images,
                 ["image_accounting", "quarantine", "duplicates"],
                 name="report_images",
             ),
             Node(
                 show_images,
-                ["images", "params:raw_dir", "params:preprocessing"],
+                [images, "params:raw_dir", "params:preprocessing"],
                 "transformed_images",
                 name="show_images",
             ),

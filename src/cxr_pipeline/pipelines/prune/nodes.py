@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from cxr_pipeline.data.prune import REMOVED, WOULD_REMOVE, prune_stores
-from cxr_pipeline.parameters import PruneParameters
+from cxr_pipeline.parameters.data import PruneParameters
 from cxr_pipeline.tracking.prune import prune_models
 
 logger = logging.getLogger(__name__)

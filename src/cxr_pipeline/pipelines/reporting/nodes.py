@@ -4,21 +4,69 @@ from pathlib import Path
 
 import pandas as pd
 
+from cxr_pipeline.data.findings import FINDINGS
 from cxr_pipeline.evaluation.report import render_report
-from cxr_pipeline.parameters import GanParameters
+from cxr_pipeline.evaluation.training_times import training_times
+from cxr_pipeline.parameters.models import (
+    GanParameters,
+    GmvaeParameters,
+    GmvaeVersion,
+    VaeParameters,
+)
+
+BESIDE_TABLE_5 = ("v4", "v8")
+"""Versions with decoder 1 and 2, whose counts Table 5 prints."""
 
 
-def count_model_parameters(gan: GanParameters) -> pd.DataFrame:
-    """Count every model's parameters as configured, trained or not."""
+def count_model_parameters(
+    gan: GanParameters, vae: VaeParameters, gmvae: GmvaeParameters
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Count every model's parameters as configured, trained or not; and those of all versions."""
     # torch takes seconds to import, and most pipelines import this module without running it.
-    from cxr_pipeline.evaluation.parameter_counts import count_parameters
+    from cxr_pipeline.evaluation.parameter_counts import (
+        count_gmvae,
+        count_parameters,
+        versions_table,
+    )
     from cxr_pipeline.models.lsgan import Discriminator, Generator
+    from cxr_pipeline.models.vae import Vae
 
-    components = {
-        "discriminator": Discriminator(patch_scores=gan.patch_scores),
-        "generator": Generator(gan.dim_z),
+    findings = len(FINDINGS) if gan.conditional else 0
+    adversaries = {
+        "discriminator": Discriminator(patch_scores=gan.patch_scores, findings=findings),
+        "generator": Generator(gan.dim_z, findings=findings),
     }
-    return count_parameters("gan", components)
+    versions = {name: _architecture(row) for name, row in gmvae.versions.items()}
+    others = [name for name in BESIDE_TABLE_5 if name in versions and name != gmvae.version]
+    counts = pd.concat(
+        [
+            count_parameters("gan", adversaries),
+            count_parameters("vae", dict(Vae(vae.dim_z).named_children())),
+            count_gmvae(versions[gmvae.version]),
+            *(count_gmvae(versions[name], f"gmvae {name}") for name in others),
+        ],
+        ignore_index=True,
+    )
+    return counts, versions_table(versions)
+
+
+def _architecture(row: GmvaeVersion) -> dict[str, object]:
+    """A row of Table 4 as `count_gmvae` takes it, conditioned on NIH's findings if on any."""
+    architecture = row.model_dump()
+    conditional = architecture.pop("conditional")
+    return architecture | {"findings": len(FINDINGS) if conditional else 0}
+
+
+def list_decoder_layers() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Measure the convolutional decoders layer by layer (Tables 2 and 3)."""
+    from cxr_pipeline.evaluation.layer_tables import decoder_layer_table
+
+    return decoder_layer_table("1"), decoder_layer_table("2")
+
+
+def time_training(models: Path, *made_before: object) -> pd.DataFrame:
+    """Gather how fast the models on disk were trained; `made_before` only orders the run."""
+    return training_times(models)
 
 
 def write_report(reports: Path, models: Path, *made_before: object) -> str:

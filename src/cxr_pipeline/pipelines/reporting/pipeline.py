@@ -4,7 +4,12 @@ from collections.abc import Sequence
 
 from kedro.pipeline import Node, Pipeline
 
-from cxr_pipeline.pipelines.reporting.nodes import count_model_parameters, write_report
+from cxr_pipeline.pipelines.reporting.nodes import (
+    count_model_parameters,
+    list_decoder_layers,
+    time_training,
+    write_report,
+)
 
 
 def create_pipeline(trained: Sequence[str] = ()) -> Pipeline:
@@ -20,12 +25,34 @@ def create_pipeline(trained: Sequence[str] = ()) -> Pipeline:
         made_before += ["image_accounting", "transformed_images"]
     for model in trained:
         made_before += [f"{model}.config", f"{model}.history", f"{model}.samples"]
+        if model != "gan":
+            made_before.append(f"{model}.reconstructions")
+    if "vae" in trained:
+        made_before.append("vae.samplers")
+    tables = ["parameter_counts", "gmvae_versions", "layers_decoder_1", "layers_decoder_2"]
     return Pipeline(
         [
-            Node(count_model_parameters, "params:gan", "parameter_counts", name="count_parameters"),
+            Node(
+                count_model_parameters,
+                ["params:gan", "params:vae", "params:gmvae"],
+                ["parameter_counts", "gmvae_versions"],
+                name="count_parameters",
+            ),
+            Node(
+                list_decoder_layers,
+                None,
+                ["layers_decoder_1", "layers_decoder_2"],
+                name="list_decoder_layers",
+            ),
+            Node(
+                time_training,
+                ["models", *(f"{model}.config" for model in trained)],
+                "training_times",
+                name="time_training",
+            ),
             Node(
                 write_report,
-                ["reports", "models", "parameter_counts", *made_before],
+                ["reports", "models", *tables, "training_times", *made_before],
                 "report",
                 name="write_report",
             ),

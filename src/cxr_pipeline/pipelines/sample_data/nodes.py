@@ -3,7 +3,7 @@
 from cxr_pipeline.data.phantoms import draw_phantom, is_rgba, sample_rows
 from cxr_pipeline.data.png import encode_png
 from cxr_pipeline.data.raw_folder import RawFolder
-from cxr_pipeline.parameters import SampleDataParameters
+from cxr_pipeline.parameters.data import SampleDataParameters
 
 
 def draw_sample_data(parameters: SampleDataParameters) -> RawFolder:

@@ -6,68 +6,138 @@ without training start at once.
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from cxr_pipeline import tracking
 from cxr_pipeline.data.raw_folder import RawFolder
 from cxr_pipeline.data.sheets import image_sheet
 from cxr_pipeline.data.store import ImageStore
 from cxr_pipeline.data.synthetic import synthetic_folder
-from cxr_pipeline.parameters import GanParameters
+from cxr_pipeline.parameters.models import GanParameters, GmvaeParameters, VaeParameters
+
+if TYPE_CHECKING:
+    from cxr_pipeline.training.feature_cache import FeatureCache, FeaturePlan
+    from cxr_pipeline.training.run import Trained
 
 SHEET_IMAGES = 64
 SHEET_COLUMNS = 8
 
+Made = tuple[Any, ...]
+"""weights, config, history, images/s and, of a model that encodes, reconstructions"""
+
 
 def train_gan(
     images: ImageStore, parameters: GanParameters, checkpoints: Path, progress: Path
-) -> tuple[dict[str, Any], dict[str, Any], pd.DataFrame, float]:
-    """Train the LSGAN: its weights, configuration, history, and mean images/s."""
-    from cxr_pipeline.models.lsgan import IMAGE_SIZE
-    from cxr_pipeline.training.lsgan import LsganTask
+) -> Made:
+    """Train the LSGAN."""
+    return _made(_train("gan", images, parameters.model_dump(mode="json"), checkpoints, progress))
+
+
+def train_vae(
+    images: ImageStore, parameters: VaeParameters, checkpoints: Path, progress: Path
+) -> Made:
+    """Train the VAE."""
+    return _made(_train("vae", images, parameters.model_dump(mode="json"), checkpoints, progress))
+
+
+def plan_features(images: ImageStore, parameters: GmvaeParameters) -> "FeaturePlan":
+    """Decide what the encoder shall look at; the catalog computes it as it saves the plan."""
+    from cxr_pipeline.training.feature_cache import FeaturePlan
+
+    return FeaturePlan(
+        images=images,
+        encoder=parameters.row.encoder,
+        normalise=parameters.row.normalise,
+        weights=parameters.weights,
+        seed=parameters.seed,
+        accelerator=parameters.accelerator,
+        precision=parameters.precision,
+        frozen=not parameters.fine_tune,
+    )
+
+
+def train_gmvae(
+    images: ImageStore,
+    features: "FeatureCache",
+    parameters: GmvaeParameters,
+    checkpoints: Path,
+    progress: Path,
+) -> Made:
+    """Train the GMVAE."""
+    own = parameters.model_dump(mode="json")
+    return _made(_train("gmvae", images, own, checkpoints, progress, features=features))
+
+
+def _train(
+    model: str,
+    images: ImageStore,
+    parameters: dict[str, Any],
+    checkpoints: Path,
+    progress: Path,
+    **more: Any,
+) -> "Trained":
     from cxr_pipeline.training.run import train_on_store
 
-    if images.size != IMAGE_SIZE:
-        raise ValueError(
-            f"the gan draws {IMAGE_SIZE} px images, the image store holds {images.size} px: set "
-            f"preprocessing.size={IMAGE_SIZE}"
-        )
-    architecture: dict[str, Any] = {
-        "dim_z": parameters.dim_z,
-        "patch_scores": parameters.patch_scores,
-    }
-    trained = train_on_store(
-        "gan",
-        partial(
-            LsganTask,
-            **architecture,
-            learning_rate=parameters.learning_rate,
-            betas=parameters.betas,
-            generator_steps=parameters.generator_steps,
-        ),
-        architecture,
+    return train_on_store(
+        model,
         images,
-        parameters.model_dump(mode="json"),
+        parameters,
         checkpoints=checkpoints,
         progress=progress,
         on_metrics=tracking.log_metrics,
-        on_sheet=partial(tracking.log_picture, "gan_samples"),
+        on_sheet=partial(tracking.log_picture, f"{model}_samples"),
+        **more,
     )
-    speed = trained.config["images_per_second"]
-    return trained.weights, trained.config, trained.history, speed
+
+
+def _made(trained: "Trained") -> Made:
+    made = (
+        trained.weights,
+        trained.config,
+        trained.history,
+        trained.config["images_per_second"],
+    )
+    return made if trained.reconstructions is None else (*made, trained.reconstructions)
 
 
 def draw_samples(
-    config: dict[str, Any], weights: dict[str, Any], count: int, seed: int
+    config: dict[str, Any],
+    weights: dict[str, Any],
+    count: int,
+    seed: int,
+    temperature: float,
+    findings: str | list[str] | None = None,
 ) -> tuple[RawFolder, npt.NDArray[np.uint8]]:
     """Draw synthetic images: a data set in the raw layout, and a sheet of the first ones."""
-    from cxr_pipeline.training.sampling import build_sampler, sample_images
+    from cxr_pipeline.training.sampling import ImageGenerator
 
-    draw = partial(sample_images, build_sampler(config, weights), seed=seed)
-    first = np.stack(list(draw(count=min(SHEET_IMAGES, count))))
-    folder = synthetic_folder(draw(count=count), config, count=count, seed=seed)
+    generator = ImageGenerator(config, weights)
+    draw = partial(generator.pictures, seed=seed, findings=findings, temperature=temperature)
+    first = np.stack(list(draw(min(SHEET_IMAGES, count))))
+    folder = synthetic_folder(
+        draw(count),
+        generator.labels(count, seed=seed, findings=findings),
+        config,
+        seed=seed,
+        temperature=temperature,
+    )
     return folder, image_sheet(first, columns=SHEET_COLUMNS)
+
+
+def compare_samplers(
+    config: dict[str, Any], weights: dict[str, Any], seed: int, temperature: float
+) -> npt.NDArray[np.uint8]:
+    """Draw from the prior (above the line) and from the fitted mixture (below it)."""
+    from cxr_pipeline.training.sampling import ImageGenerator
+
+    parts = []
+    for sampler in ("prior", "mixture"):
+        own = config | {"parameters": config["parameters"] | {"sampler": sampler}}
+        generator = ImageGenerator(own, weights)
+        drawn = list(generator.pictures(SHEET_IMAGES // 2, seed=seed, temperature=temperature))
+        parts.append(image_sheet(np.stack(drawn), columns=SHEET_COLUMNS))
+    line = np.full((4, parts[0].shape[1]), 255, dtype=np.uint8)
+    return np.concatenate([parts[0], line, parts[1]])

@@ -6,9 +6,20 @@ from typing import Any
 from kedro.pipeline import Node, Pipeline
 
 from cxr_pipeline.evaluation.charts import loss_chart
-from cxr_pipeline.pipelines.training.nodes import draw_samples, train_gan
+from cxr_pipeline.pipelines.training.nodes import (
+    compare_samplers,
+    draw_samples,
+    plan_features,
+    train_gan,
+    train_gmvae,
+    train_vae,
+)
 
-TRAINERS: dict[str, Callable[..., Any]] = {"gan": train_gan}
+TRAINERS: dict[str, Callable[..., Any]] = {"gan": train_gan, "vae": train_vae, "gmvae": train_gmvae}
+IMAGES = {"gan": "images", "vae": "images", "gmvae": "images_224"}
+"""The image store that each model is trained on."""
+CONDITIONAL = {"gan", "gmvae"}
+"""Models that can be trained with findings."""
 
 
 def create_pipeline(model: str = "gan") -> Pipeline:
@@ -18,24 +29,44 @@ def create_pipeline(model: str = "gan") -> Pipeline:
         model: The model's name: its namespace, its section of the parameters and its folders.
     """
     parameters = f"params:{model}"
-    sampling = [f"{parameters}.samples", f"{parameters}.sample_seed"]
-    template = Pipeline(
-        [
+    sampling = [f"{parameters}.{name}" for name in ("samples", "sample_seed", "temperature")]
+    seed, temperature = sampling[1:]
+    if model in CONDITIONAL:
+        sampling.append(f"{parameters}.sample_findings")
+    encodes = model != "gan"
+    inputs = ["images", *(["features"] if model == "gmvae" else []), parameters]
+    made = ["weights", "config", "history", "images_per_second"]
+    nodes = [
+        Node(
+            TRAINERS[model],
+            [*inputs, "checkpoints", "progress"],
+            [*made, *(["reconstructions"] if encodes else [])],
+            name="train",
+        ),
+        Node(loss_chart, "history", "losses", name="draw_losses"),
+        Node(
+            draw_samples,
+            ["config", "weights", *sampling],
+            ["synthetic", "samples"],
+            name="draw_samples",
+        ),
+    ]
+    if model == "gmvae":
+        nodes.append(
+            Node(plan_features, ["images", parameters], "features", name="compute_features")
+        )
+    if model == "vae":
+        nodes.append(
             Node(
-                TRAINERS[model],
-                ["images", parameters, "checkpoints", "progress"],
-                ["weights", "config", "history", "images_per_second"],
-                name="train",
-            ),
-            Node(loss_chart, "history", "losses", name="draw_losses"),
-            Node(
-                draw_samples,
-                ["config", "weights", *sampling],
-                ["synthetic", "samples"],
-                name="draw_samples",
-            ),
-        ]
-    )
+                compare_samplers,
+                ["config", "weights", seed, temperature],
+                "samplers",
+                name="compare_samplers",
+            )
+        )
     return Pipeline(
-        template, namespace=model, inputs={"images"}, parameters={parameters, *sampling}
+        Pipeline(nodes),
+        namespace=model,
+        inputs={"images": IMAGES[model]},
+        parameters={parameters, *sampling},
     )

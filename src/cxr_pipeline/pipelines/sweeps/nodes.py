@@ -1,0 +1,130 @@
+"""Nodes that train a model several times, once for each value of something."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from cxr_pipeline import tracking
+from cxr_pipeline.data.files import write_bytes
+from cxr_pipeline.data.png import encode_png
+from cxr_pipeline.data.sheets import image_sheet
+from cxr_pipeline.data.store import ImageStore
+from cxr_pipeline.parameters.models import (
+    GmvaeParameters,
+    GmvaeSweepParameters,
+    VaeBetaSweepParameters,
+    VaeParameters,
+)
+from cxr_pipeline.pipelines.training.nodes import plan_features
+
+SHEET_IMAGES = 32
+SHEET_COLUMNS = 8
+
+Data = Callable[[str], tuple[ImageStore, dict[str, Any]]]
+"""Given a member's name: what it is trained on."""
+
+Swept = tuple[pd.DataFrame, pd.DataFrame, npt.NDArray[np.uint8]]
+"""Histories, with the member's name; where each ended, a row each; a row of samples each."""
+
+
+def sweep_betas(
+    images: ImageStore,
+    vae: VaeParameters,
+    sweep: VaeBetaSweepParameters,
+    models: Path,
+    reports: Path,
+) -> Swept:
+    """Train the VAE once for each beta (the paper's Fig. 5)."""
+    own = vae.model_dump(mode="json")
+    members = {f"beta_{beta:g}": own | {"beta": beta} for beta in sweep.betas}
+    return _train_each("vae", members, lambda name: (images, {}), models, reports)
+
+
+def sweep_versions(
+    images: ImageStore,
+    gmvae: GmvaeParameters,
+    sweep: GmvaeSweepParameters,
+    feature_caches: Path,
+    models: Path,
+    reports: Path,
+) -> Swept:
+    """Train each version of the GMVAE (the paper's Figs. 1 to 3)."""
+    from cxr_pipeline.training.feature_cache import build_features
+
+    rows = {
+        name: gmvae.model_copy(update={"version": name})
+        for name in sweep.versions or gmvae.versions
+    }
+
+    def data(name: str) -> tuple[ImageStore, dict[str, Any]]:
+        features = build_features(plan_features(images, rows[name]), feature_caches)
+        return images, {"features": features}
+
+    members = {name: row.model_dump(mode="json") for name, row in rows.items()}
+    return _train_each("gmvae", members, data, models, reports)
+
+
+def _train_each(
+    model: str, members: Mapping[str, dict[str, Any]], data: Data, models: Path, reports: Path
+) -> Swept:
+    histories, ends, firsts = [], [], []
+    for name, parameters in members.items():
+        images, more = data(name)
+        with tracking.nested_run(f"{model} {name}", parameters):
+            history, end, first = _train_one(
+                model, name, images, parameters, models / name, reports / name, more
+            )
+        histories.append(history.assign(member=name))
+        ends.append({"member": name, **end})
+        firsts.append(first)
+    return pd.concat(histories, ignore_index=True), pd.DataFrame(ends), np.concatenate(firsts)
+
+
+def _train_one(
+    model: str,
+    name: str,
+    images: ImageStore,
+    parameters: dict[str, Any],
+    folder: Path,
+    reports: Path,
+    more: dict[str, Any],
+) -> tuple[pd.DataFrame, dict[str, float], npt.NDArray[np.uint8]]:
+    """Train a member, keep its model and samples; its history, where it ended, some samples."""
+    from cxr_pipeline.training.run import train_on_store
+    from cxr_pipeline.training.sampling import ImageGenerator
+    from cxr_pipeline.training.saved_model import save_model
+
+    trained = train_on_store(
+        model,
+        images,
+        parameters,
+        checkpoints=folder / "checkpoint",
+        progress=reports / "progress",
+        on_metrics=tracking.log_metrics,
+        on_sheet=partial(tracking.log_picture, f"{model}_samples"),
+        reuse=True,
+        **more,
+    )
+    save_model(folder, trained.config, trained.weights)
+    drawn = ImageGenerator(trained.config, trained.weights).pictures(
+        SHEET_IMAGES, seed=parameters["sample_seed"], temperature=parameters["temperature"]
+    )
+    pictures = np.stack(list(drawn))
+    sheet = encode_png(image_sheet(pictures, columns=SHEET_COLUMNS))
+    write_bytes(reports / "samples.png", sheet)
+    tracking.log_file(reports / "samples.png", "samples")
+    last = trained.history.groupby("metric")["value"].last()
+    kept = last[~last.index.str.startswith(("gradient/", "speed/"))]
+    end = {
+        "steps": float(trained.config["steps"]),
+        "images_per_second": round(trained.config["images_per_second"], 1),
+        **{str(metric): float(value) for metric, value in kept.items()},
+    }
+    first = image_sheet(pictures[:SHEET_COLUMNS], columns=SHEET_COLUMNS)
+    gap = np.zeros((2, first.shape[1]), dtype=np.uint8)
+    return trained.history, end, np.concatenate([first, gap])

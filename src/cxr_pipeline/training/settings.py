@@ -1,0 +1,85 @@
+"""How to train, and from where: nothing here depends on the model."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from cxr_pipeline.data.batches import steps_per_epoch
+from cxr_pipeline.training.checkpoint import Checkpoint, find_checkpoint
+from cxr_pipeline.training.precision import Accelerator, Precision
+
+logger = logging.getLogger(__name__)
+
+Resume = Literal["auto", True, False]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train."""
+
+    steps: int
+    batch_size: int
+    seed: int
+    accelerator: Accelerator
+    precision: Precision
+    log_every: int
+    """Steps between two looks at the losses; each is recorded all the same."""
+    checkpoint_every: int
+    """Steps between two checkpoints."""
+    sample_at: tuple[int, ...]
+    """Steps after which to draw samples; -1 is the last."""
+    samples: int
+    """Images to draw then, always from the same noise."""
+    resume: Resume
+    """`auto` goes on after an interruption and else starts anew, `True` must find a checkpoint."""
+    reuse: bool = False
+    """With `auto`: take a finished run of the same identity and length for this one."""
+
+    def sample_steps(self) -> set[int]:
+        """Resolve `sample_at`: the steps after which samples are drawn."""
+        steps = {self.steps if step == -1 else step for step in self.sample_at}
+        return {step for step in steps if step <= self.steps}
+
+
+def planned_steps(images: int, batch_size: int, *, max_steps: int | None, epochs: int) -> int:
+    """Decide how long to train: `max_steps` where it is given, else whole epochs."""
+    return max_steps if max_steps is not None else epochs * steps_per_epoch(images, batch_size)
+
+
+def checkpoint_to_resume(
+    settings: Settings, folder: Path, identity: dict[str, Any]
+) -> Checkpoint | None:
+    """Find the checkpoint to go on from; `None` is to start anew."""
+    found = None if settings.resume is False else find_checkpoint(folder)
+    if found is None:
+        if settings.resume is True:
+            raise ValueError(f"resume=true, but '{folder}' holds no checkpoint: set resume=false")
+        return None
+    obstacle = obstacle_to_resuming(found, settings, identity)
+    if obstacle and settings.resume is True:
+        raise ValueError(f"the checkpoint in '{folder}' {obstacle}: set resume=false")
+    if settings.resume == "auto" and found.finished:
+        same = settings.reuse and not obstacle and found.step == settings.steps
+        return found if same else None
+    if obstacle:
+        logger.warning("The unfinished run in '%s' %s: starting anew", folder, obstacle)
+        return None
+    return found
+
+
+def obstacle_to_resuming(
+    found: Checkpoint, settings: Settings, identity: dict[str, Any]
+) -> str | None:
+    """Say why a run cannot go on from a checkpoint, if so."""
+    if found.identity != identity:
+        keys = sorted(found.identity.keys() | identity.keys())
+        changes = ", ".join(
+            f"{key} was {found.identity.get(key)!r}, is {identity.get(key)!r}"
+            for key in keys
+            if found.identity.get(key) != identity.get(key)
+        )
+        return f"is of another run ({changes})"
+    if found.step > settings.steps:
+        return f"is of step {found.step}, past the {settings.steps} asked for"
+    return None
