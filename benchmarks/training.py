@@ -26,5 +26,6 @@ def lsgan_step() -> dict[str, float]:
         module.to(memory_format=torch.channels_last)
         task.modules[name], task.optimizers[name] = fabric.setup(module, task.optimizers[name])
     randomness = partial(random_generator, 0, step=1)
-    ours = partial(task.step, pixels, randomness, partial(update_network, fabric, task, 1))
+    batch = {"pixels": pixels, "findings": torch.zeros(BATCH, 0)}
+    ours = partial(task.step, batch, 1, randomness, partial(update_network, fabric, task, 1))
     return compare(ours, partial(reference.lsgan_step(), pixels), BATCH)

@@ -83,6 +83,21 @@ def project(tmp_path: Path) -> Project:
     return Project(folder)
 
 
+@pytest.fixture(scope="session")
+def one_line_error():
+    """Call what must be refused, and give the message, which must be one line of a ValueError."""
+
+    def call(action, *arguments, **named):
+        with pytest.raises(ValueError, match=r"\S") as caught:
+            action(*arguments, **named)
+        assert type(caught.value) is ValueError
+        message = str(caught.value)
+        assert message.splitlines() == [message]
+        return message
+
+    return call
+
+
 @pytest.fixture
 def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[WebServer]:
     """A web server of one's own, that no proxy stands before."""

@@ -88,21 +88,6 @@ def write_lt(write_csv):
 
 
 @pytest.fixture(scope="session")
-def one_line_error():
-    """Call what must be refused, and give the message, which must be one line of a ValueError."""
-
-    def call(action, *arguments, **named):
-        with pytest.raises(ValueError, match=r"\S") as caught:
-            action(*arguments, **named)
-        assert type(caught.value) is ValueError
-        message = str(caught.value)
-        assert message.splitlines() == [message]
-        return message
-
-    return call
-
-
-@pytest.fixture(scope="session")
 def make_data_set(row, write_csv):
     """Write a data set of small random pictures, two images a patient."""
 

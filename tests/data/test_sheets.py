@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from tests.data.pictures import encoded, noise
 from tests.data.stores import damage, refusal
 
-from cxr_pipeline.data.sheets import GAP, image_sheet, pair_sheet
+from cxr_pipeline.data.sheets import GAP, comparison_sheet, image_sheet, pair_sheet
 
 
 @settings(deadline=None, derandomize=True)
@@ -36,6 +36,23 @@ def test_every_image_is_found_again_in_its_place_and_all_else_is_black(
 def test_one_image_is_its_own_sheet():
     image = np.arange(12, dtype=np.uint8).reshape(1, 3, 4)
     assert np.array_equal(image_sheet(image, columns=8), image[0])
+
+
+@settings(deadline=None, derandomize=True)
+@given(count=st.integers(1, 12), columns=st.integers(1, 15))
+def test_each_image_is_compared_with_the_one_below_it(count, columns):
+    rng = np.random.default_rng(count)
+    above, below = rng.integers(1, 256, (2, count, 3, 4), dtype=np.uint8)
+    sheet = comparison_sheet(above, below, columns=columns)
+    across = min(columns, count)
+    down = 2 * ((count + across - 1) // across)
+    assert sheet.shape == (down * 3 + (down - 1) * GAP, across * 4 + (across - 1) * GAP)
+    for number in range(count):
+        left = number % across * (4 + GAP)
+        for images, row in ((above, 0), (below, 1)):
+            top = (number // across * 2 + row) * (3 + GAP)
+            assert np.array_equal(sheet[top : top + 3, left : left + 4], images[number])
+    assert np.count_nonzero(sheet) == above.size + below.size
 
 
 # -- before and after ----------------------------------------------------------------------------

@@ -19,7 +19,7 @@ def pictures():
 
 @pytest.fixture
 def describe(pictures):
-    def make(findings=(), count=5):
+    def make(findings=(), labels=("",) * 5):
         config = {
             "model": "gan",
             "image_size": 16,
@@ -29,7 +29,7 @@ def describe(pictures):
             "steps": 400,
             "seconds": 12.5,
         }
-        return synthetic_folder(iter(pictures), config, count=count, seed=9)
+        return synthetic_folder(iter(pictures), labels, config, seed=9, temperature=0.7)
 
     return make
 
@@ -79,7 +79,16 @@ def test_the_finding_is_that_of_the_training_images_where_they_shared_one(
     assert labels[classes_among(labels.columns)].to_numpy().sum() == (5 if finding else 0)
 
 
-def test_the_provenance_names_model_weights_data_and_seed(tmp_path, describe):
+def test_of_a_model_that_can_be_asked_each_image_has_the_findings_it_was_asked_for(
+    tmp_path, describe
+):
+    asked = ["Mass", NO_FINDING, "Mass|Nodule", "Edema", "Mass"]
+    # Whatever the training images shared.
+    write_raw_folder(describe(("Mass",), labels=asked), tmp_path)
+    assert findings_text(read_labels(tmp_path)).tolist() == asked
+
+
+def test_the_provenance_names_model_weights_data_seed_and_temperature(tmp_path, describe):
     write_raw_folder(describe(), tmp_path)
     assert json.loads((tmp_path / "provenance.json").read_text()) == {
         "synthetic": True,
@@ -88,6 +97,7 @@ def test_the_provenance_names_model_weights_data_and_seed(tmp_path, describe):
         "image_store_digest": "cd" * 32,
         "steps": 400,
         "seed": 9,
+        "temperature": 0.7,
         "images": 5,
     }
 
@@ -101,5 +111,5 @@ def test_sizes_stand_in_nihs_columns(describe):
 @pytest.mark.parametrize("count", [4, 6])
 def test_another_number_of_images_than_announced_is_refused(tmp_path, describe, count):
     with pytest.raises(ValueError, match=r"zip\(\) argument 2 is (longer|shorter)"):
-        write_raw_folder(describe(count=count), tmp_path)
+        write_raw_folder(describe(labels=[""] * count), tmp_path)
     assert not (tmp_path / "Data_Entry_synthetic.csv").exists()

@@ -1,27 +1,33 @@
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pytest
+import torch
+from tests.training.tasks import coarse_pictures, examples_of, gan_task, vae_task
 
-from cxr_pipeline.training.engine import Settings, Watchers
-from cxr_pipeline.training.lsgan import LsganTask
+from cxr_pipeline.training.engine import train
+from cxr_pipeline.training.settings import Settings
+from cxr_pipeline.training.watching import HeldOut, Watchers
+
+IDENTITY = {"model": "gan", "image_store": "abc"}
+
+KINDS = {
+    "gan": gan_task,
+    "conditional gan": partial(gan_task, findings=2),
+    "vae": vae_task,
+}
 
 
-@pytest.fixture(scope="session")
-def images():
-    """Twelve blurred random pictures."""
-    coarse = np.random.default_rng(0).integers(0, 256, (12, 8, 8), dtype=np.uint8)
-    return coarse.repeat(16, axis=1).repeat(16, axis=2)
+def findings_of(kind, count):
+    """Two findings in turn, of models that are told them."""
+    entries = 2 if kind == "conditional gan" else 0
+    return torch.eye(2)[torch.arange(count) % 2][:, :entries]
 
 
-@pytest.fixture
-def build_task():
-    def build():
-        return LsganTask(
-            dim_z=16, patch_scores=True, learning_rate=2e-4, betas=(0.5, 0.999), generator_steps=3
-        )
-
-    return build
+@pytest.fixture(autouse=True)
+def first_weights():
+    """Networks that a test builds itself begin the same each time."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture
@@ -52,3 +58,22 @@ def watchers():
 @pytest.fixture
 def checkpoints(tmp_path: Path) -> Path:
     return tmp_path / "checkpoint"
+
+
+@pytest.fixture
+def run(checkpoints, watchers):
+    """Train on twelve pictures, three batches an epoch, and look with four others."""
+
+    def run(settings, kind="gan", build_task=None, held_out=1, **changes):
+        examples = examples_of(coarse_pictures(12), findings_of(kind, 12))
+        others = examples_of(coarse_pictures(4, seed=held_out), findings_of(kind, 4))
+        arguments = {"checkpoints": checkpoints, "identity": IDENTITY, "watchers": watchers}
+        return train(
+            build_task or KINDS[kind],
+            examples,
+            HeldOut(others, "validation"),
+            settings,
+            **arguments | changes,
+        )
+
+    return run

@@ -1,13 +1,24 @@
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
+from tests.training.conftest import IDENTITY
+from tests.training.tasks import gan_task
 
 from cxr_pipeline.training.checkpoint import find_checkpoint
-from cxr_pipeline.training.engine import SPEED, Watchers, planned_steps, train
+from cxr_pipeline.training.engine import SPEED
+from cxr_pipeline.training.lsgan import LsganTask
+from cxr_pipeline.training.watching import Watchers
 
-IDENTITY = {"model": "gan", "image_store": "abc"}
+STEP_METRICS = {
+    f"{kind}/{name}"
+    for kind, names in {
+        "loss": ("discriminator", "generator"),
+        "scores": ("real", "drawn"),
+        "gradient": ("discriminator", "generator"),
+    }.items()
+    for name in names
+}
+DIVERSITY = "quality/diversity"
 
 
 def same(first, second):
@@ -15,16 +26,15 @@ def same(first, second):
 
 
 def losses(outcome):
+    """The history but for the speed, which no two runs share."""
     return [row for row in outcome.history if row[1] != SPEED]
 
 
-@pytest.fixture
-def run(build_task, images, checkpoints, watchers):
-    def run(settings, **changes):
-        arguments = {"checkpoints": checkpoints, "identity": IDENTITY, "watchers": watchers}
-        return train(build_task, images, settings, **arguments | changes)
+def steps_of(outcome, metric):
+    return [step for step, name, _ in outcome.history if name == metric]
 
-    return run
+
+# -- what is learnt ------------------------------------------------------------------------------
 
 
 def test_the_same_seed_gives_the_same_weights_to_the_bit(run, settings):
@@ -42,11 +52,14 @@ def test_mixed_precision_repeats_to_the_bit_too(run, settings):
     assert same(run(mixed).weights, run(mixed).weights)
 
 
-def test_training_changes_both_networks(run, settings, build_task):
+def test_training_changes_both_networks(run, settings):
     trained = run(settings()).weights
     longer = run(settings(steps=5)).weights
     for name in ("generator.layers.0.weight", "discriminator.layers.0.weight"):
         assert not torch.equal(trained[name], longer[name])
+
+
+# -- what is seen --------------------------------------------------------------------------------
 
 
 def test_every_step_is_recorded_and_told_at_the_set_intervals(run, settings):
@@ -55,14 +68,39 @@ def test_every_step_is_recorded_and_told_at_the_set_intervals(run, settings):
         settings(steps=5, log_every=2),
         watchers=Watchers(lambda step, metrics: told.append((step, set(metrics))), lambda *_: None),
     )
-    names = {"loss/discriminator", "loss/generator"}
-    assert [row[:2] for row in losses(outcome)] == [
-        (step, metric)
-        for step in range(1, 6)
-        for metric in ("loss/discriminator", "loss/generator")
-    ]
-    assert told == [(step, names | {SPEED}) for step in (2, 4, 5)]
-    assert [step for step, metric, _ in outcome.history if metric == SPEED] == [2, 4, 5]
+    for metric in STEP_METRICS:
+        assert steps_of(outcome, metric) == [1, 2, 3, 4, 5], metric
+    assert steps_of(outcome, SPEED) == [2, 4, 5]
+    of_steps = [(step, names) for step, names in told if DIVERSITY not in names]
+    assert of_steps == [(step, STEP_METRICS | {SPEED}) for step in (2, 4, 5)]
+
+
+@pytest.mark.parametrize(("steps", "looks"), [(5, [3, 5]), (6, [3, 6]), (2, [2])])
+def test_training_is_looked_at_once_an_epoch_and_at_the_end(run, settings, steps, looks):
+    told = []
+    outcome = run(
+        settings(steps=steps),
+        watchers=Watchers(lambda step, metrics: told.append((step, metrics)), lambda *_: None),
+    )
+    assert steps_of(outcome, DIVERSITY) == looks
+    seen = [(step, metrics[DIVERSITY]) for step, metrics in told if DIVERSITY in metrics]
+    assert seen == [(step, value) for step, name, value in outcome.history if name == DIVERSITY]
+
+
+def test_a_warning_is_recorded_beside_the_metrics_and_the_last_one_is_kept(run, settings):
+    outcome = run(settings(steps=3))
+    # After three steps the generator still draws one grey picture.
+    assert (3, "warning/collapse", 1.0) in outcome.history
+    assert [text.split(":")[0] for text in outcome.warnings] == ["the generator may have collapsed"]
+
+
+@pytest.mark.parametrize("kind", ["gan", "vae"])
+def test_what_is_held_out_changes_nothing_of_what_is_learnt(run, settings, kind):
+    plan = settings(steps=6)
+    first, second = run(plan, kind), run(plan, kind, held_out=2)
+    assert same(first.weights, second.weights)
+    # But it is what the looks are at.
+    assert losses(first) != losses(second)
 
 
 def test_samples_are_drawn_at_the_set_steps_from_the_same_noise(run, settings):
@@ -70,13 +108,21 @@ def test_samples_are_drawn_at_the_set_steps_from_the_same_noise(run, settings):
     watchers = Watchers(lambda *_: None, seen.__setitem__)
     run(settings(steps=3, sample_at=(0, 2, -1)), watchers=watchers)
     assert list(seen) == [0, 2, 3]
-    assert settings(steps=3, sample_at=(0, 2, 400, -1)).sample_steps() == {0, 2, 3}
     assert all(drawn.shape == (2, 128, 128) and drawn.dtype == np.uint8 for drawn in seen.values())
     assert not np.array_equal(seen[0], seen[3])
     again = {}
     run(settings(steps=3, sample_at=(2,)), watchers=Watchers(lambda *_: None, again.__setitem__))
     # Drawing at other steps changes nothing.
     assert np.array_equal(again[2], seen[2])
+
+
+def test_held_out_images_come_back_as_a_model_that_encodes_draws_them(run, settings):
+    drawn = run(settings(steps=1), "vae").reconstructions
+    assert (drawn.shape, drawn.dtype) == ((4, 128, 128), np.uint8)
+    assert run(settings(steps=1)).reconstructions is None
+
+
+# -- going on ------------------------------------------------------------------------------------
 
 
 class StopTraining(Exception):
@@ -91,14 +137,18 @@ def stop_at(step):
     return Watchers(stop, lambda *_: None)
 
 
-def test_an_interrupted_run_goes_on_to_the_very_same_end(run, settings, tmp_path):
+@pytest.mark.parametrize("kind", ["gan", "conditional gan", "vae"])
+def test_an_interrupted_run_goes_on_to_the_very_same_end(run, settings, tmp_path, kind):
     plan = settings(steps=6, log_every=1, checkpoint_every=2)
-    whole = run(plan, checkpoints=tmp_path / "whole")
+    whole = run(plan, kind, checkpoints=tmp_path / "whole")
     with pytest.raises(StopTraining):
-        run(plan, watchers=stop_at(5))
-    resumed = run(plan)
+        run(plan, kind, watchers=stop_at(5))
+    assert find_checkpoint(tmp_path / "checkpoint").step == 4
+    resumed = run(plan, kind)
     assert same(resumed.weights, whole.weights)
     assert losses(resumed) == losses(whole)
+    assert resumed.warnings == whole.warnings
+    assert np.array_equal(resumed.reconstructions, whole.reconstructions)
 
 
 def test_a_finished_run_starts_anew_unless_told_to_go_on(run, settings, tmp_path):
@@ -106,7 +156,27 @@ def test_a_finished_run_starts_anew_unless_told_to_go_on(run, settings, tmp_path
     assert same(run(settings(steps=2)).weights, first.weights)
     longer = run(settings(steps=4, resume=True))
     assert same(longer.weights, run(settings(steps=4), checkpoints=tmp_path / "other").weights)
-    assert [row[0] for row in losses(longer)] == [1, 1, 2, 2, 3, 3, 4, 4]
+    assert steps_of(longer, "loss/generator") == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("kind", ["gan", "vae"])
+def test_a_finished_run_is_taken_for_one_that_would_be_the_same(run, settings, kind):
+    first = run(settings(steps=2), kind)
+    # Speed and all: not a step was taken.
+    again = run(settings(steps=2, reuse=True), kind, watchers=stop_at(2))
+    assert same(again.weights, first.weights)
+    assert (again.history, again.seconds) == (first.history, first.seconds)
+    assert again.warnings == first.warnings
+    assert np.array_equal(again.reconstructions, first.reconstructions)
+
+
+@pytest.mark.parametrize(
+    ("steps", "identity"), [(1, IDENTITY), (3, IDENTITY), (2, IDENTITY | {"image_store": "xyz"})]
+)
+def test_a_finished_run_is_taken_for_no_other(run, settings, steps, identity):
+    run(settings(steps=2))
+    with pytest.raises(StopTraining):
+        run(settings(steps=steps, reuse=True, log_every=1), identity=identity, watchers=stop_at(1))
 
 
 def test_resuming_another_run_s_checkpoint_is_refused_with_the_difference(run, settings):
@@ -115,26 +185,11 @@ def test_resuming_another_run_s_checkpoint_is_refused_with_the_difference(run, s
         run(settings(resume=True), identity=IDENTITY | {"image_store": "xyz"})
 
 
-def test_resuming_without_a_checkpoint_is_refused(run, settings):
-    with pytest.raises(ValueError, match="holds no checkpoint"):
-        run(settings(resume=True))
-
-
-def test_resuming_past_the_end_is_refused_and_by_itself_starts_anew(run, settings, caplog):
-    plan = settings(steps=6, log_every=1, checkpoint_every=3)
-    with pytest.raises(StopTraining):
-        run(plan, watchers=stop_at(4))
-    with pytest.raises(ValueError, match="of step 3, past the 2 asked for"):
-        run(settings(steps=2, resume=True))
-    assert len(losses(run(settings(steps=2)))) == 2 * 2
-    assert "past the 2 asked for: starting anew" in caplog.text
-
-
 def test_another_run_s_unfinished_checkpoint_is_said_and_passed_over(run, settings, caplog):
     with pytest.raises(StopTraining):
         run(settings(steps=4, log_every=1, checkpoint_every=1), watchers=stop_at(3))
     other = run(settings(steps=1), identity=IDENTITY | {"image_store": "xyz"})
-    assert [row[0] for row in losses(other)] == [1, 1]
+    assert steps_of(other, "loss/generator") == [1]
     assert "image_store was 'abc', is 'xyz'" in caplog.text
 
 
@@ -145,41 +200,36 @@ def test_a_resumed_run_counts_the_seconds_of_all_its_parts(run, settings):
     assert both.images_per_second == pytest.approx(4 * 4 / both.seconds)
 
 
-def test_a_loss_that_is_no_number_stops_before_the_weights_change(
-    build_task, images, settings, checkpoints, watchers
-):
-    class Poisoned:
-        """The task, with a discriminator that turns to NaN after the second step."""
+# -- what is no number ---------------------------------------------------------------------------
 
-        def __init__(self):
-            self.task, self.steps = build_task(), 0
-            self.modules, self.optimizers = self.task.modules, self.task.optimizers
 
-        def step(self, *arguments):
-            self.steps += 1
-            if self.steps == 3:
+def test_a_loss_that_is_no_number_stops_before_the_weights_change(run, settings, checkpoints):
+    class Poisoned(LsganTask):
+        """Its discriminator turns to NaN after the second step."""
+
+        def step(self, batch, step, randomness, update):
+            if step == 3:
                 with torch.no_grad():
                     next(self.modules["discriminator"].parameters()).fill_(torch.nan)
-            return self.task.step(*arguments)
+            return super().step(batch, step, randomness, update)
 
-        def sample(self, noise, count):
-            return self.task.sample(noise, count)
+    def build():
+        return Poisoned(
+            dim_z=8, patch_scores=True, learning_rate=2e-4, betas=(0.5, 0.999), generator_steps=1
+        )
 
-    plan = settings(steps=4, checkpoint_every=2)
     with pytest.raises(ValueError, match=r"step 3: the discriminator's loss is nan"):
-        train(Poisoned, images, plan, checkpoints=checkpoints, identity=IDENTITY, watchers=watchers)
+        run(settings(steps=4, checkpoint_every=2), build_task=build)
     kept = find_checkpoint(checkpoints)
     assert kept is not None
     assert kept.step == 2
 
 
-def test_a_gradient_that_is_no_number_stops_before_the_weights_change(
-    build_task, images, settings, checkpoints, watchers
-):
+def test_a_gradient_that_is_no_number_stops_before_the_weights_change(run, settings):
     tasks = []
 
     def build():
-        task = build_task()
+        task = gan_task()
         # The loss stays finite; what flows back from it does not.
         task.modules["generator"].layers[0].weight.register_hook(lambda grad: grad * torch.nan)
         task.before = task.modules["generator"].layers[0].weight.detach().clone()
@@ -188,17 +238,5 @@ def test_a_gradient_that_is_no_number_stops_before_the_weights_change(
         return task
 
     with pytest.raises(ValueError, match=r"step 1: the generator's gradient is nan"):
-        train(
-            build, images, settings(), checkpoints=checkpoints, identity=IDENTITY, watchers=watchers
-        )
+        run(settings(), build_task=build)
     assert torch.equal(tasks[0].original.layers[0].weight, tasks[0].before)
-
-
-def test_planned_steps_counts_whole_epochs_unless_steps_are_given():
-    assert planned_steps(1000, 64, max_steps=None, epochs=40) == 15 * 40
-    assert planned_steps(1000, 64, max_steps=7, epochs=40) == 7
-
-
-def test_settings_cannot_change_during_a_run(settings):
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        settings().steps = 1

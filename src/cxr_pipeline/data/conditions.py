@@ -90,7 +90,9 @@ def asked_findings(findings: Sequence[str], entries: Sequence[str]) -> str:
         names.add(name)
     if NO_FINDING in names and len(names) > 1:
         raise ValueError(f"{NO_FINDING} goes with no other finding: ask for one or the other")
-    return SEPARATOR.join(name for name in (*entries, NO_FINDING) if name in names)
+    # `No Finding` is an entry of some models and not of others.
+    in_order = dict.fromkeys((*entries, NO_FINDING))
+    return SEPARATOR.join(name for name in in_order if name in names)
 
 
 def label_balance(labels: Iterable[str]) -> dict[str, int]:

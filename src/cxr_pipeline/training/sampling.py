@@ -57,15 +57,20 @@ class ImageGenerator:
             weights: The model's `weights.safetensors`.
 
         Raises:
-            ValueError: If the configuration names an unknown model or the weights are not its own.
+            ValueError: If the configuration names an unknown model or lacks something, or the
+                weights are not its own.
         """
         model = config.get("model")
         if model not in MODELS:
             raise ValueError(f"config.json: unknown model {model!r}: expected {', '.join(MODELS)}")
         self.config = dict(config)
-        self.findings: tuple[str, ...] = tuple(config["architecture"]["findings"])
-        """What the model can be asked for; empty where it is not conditional."""
-        self._sampler = MODELS[model].build_sampler(config, weights)
+        try:
+            self.findings: tuple[str, ...] = tuple(config["architecture"]["findings"])
+            """What the model can be asked for; empty where it is not conditional."""
+            self._balance: dict[str, int] = config["training_labels"] if self.findings else {}
+            self._sampler = MODELS[model].build_sampler(config, weights)
+        except KeyError as error:
+            raise ValueError(f"config.json lacks {error}: train the model anew") from error
 
     def sample(
         self, n: int, *, seed: int = 0, findings: Asked = None, temperature: float = 1.0
@@ -122,7 +127,7 @@ class ImageGenerator:
         if not names and not self.findings:
             return [""] * BATCH
         if self.findings and names in ([], ["training"]):
-            return balanced_labels(self.config["training_labels"], BATCH, seed, number)
+            return balanced_labels(self._balance, BATCH, seed, number)
         if self.findings and names == ["flat"]:
             return flat_labels(self.findings, number * BATCH, BATCH)
         return [asked_findings(names, self.findings)] * BATCH

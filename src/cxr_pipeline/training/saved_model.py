@@ -33,6 +33,8 @@ def load_model(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             raise ValueError(f"'{folder}' holds no trained model ({name} is not there): {remedy}")
     try:
         config = json.loads((folder / CONFIG).read_text())
+        if not isinstance(config, dict):
+            raise ValueError(f"{CONFIG} is no object")
         weights = load_file(folder / WEIGHTS)
     except (ValueError, SafetensorError) as error:
         raise ValueError(f"the model in '{folder}' is damaged ({error}): {remedy}") from error

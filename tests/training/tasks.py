@@ -1,0 +1,93 @@
+"""Tasks and pictures small enough to train in a test."""
+
+import numpy as np
+import torch
+
+from cxr_pipeline.randomness import random_generator
+from cxr_pipeline.training.lsgan import LsganTask
+from cxr_pipeline.training.vae import VaeTask
+
+SIDE = 128
+
+
+def gan_task(**changes):
+    defaults = {
+        "dim_z": 8,
+        "patch_scores": True,
+        "learning_rate": 2e-4,
+        "betas": (0.5, 0.999),
+        "generator_steps": 3,
+    }
+    return LsganTask(**defaults | changes)
+
+
+def vae_task(**changes):
+    defaults = {
+        "dim_z": 8,
+        "centre": True,
+        "learning_rate": 5e-4,
+        "beta": 1.0,
+        "kl_warmup": 0,
+        "scaling": "elbo",
+        "mixture_components": 2,
+    }
+    return VaeTask(**defaults | changes)
+
+
+def examples_of(levels, findings=None):
+    """Grey levels, (N, h, w), as examples of whole size; by default of a model without findings."""
+    levels = np.asarray(levels)
+    pixels = levels.repeat(SIDE // levels.shape[1], axis=1).repeat(SIDE // levels.shape[2], axis=2)
+    return {
+        "pixels": torch.from_numpy(pixels.astype(np.uint8))[:, None],
+        "findings": torch.zeros(len(levels), 0) if findings is None else findings,
+    }
+
+
+def coarse_pictures(count, seed=0):
+    """Random 8 x 8 pictures, alike in nothing."""
+    return np.random.default_rng(seed).integers(0, 256, (count, 8, 8))
+
+
+def chests(count, seed=0):
+    """Coarse chests: two dark lungs in bright tissue, each a little different."""
+    y, x = np.mgrid[:8, :8]
+    lungs = (y >= 1) & (y <= 6) & np.isin(x, (1, 2, 5, 6))
+    grain = np.random.default_rng(seed).integers(-40, 41, (count, 8, 8))
+    return np.where(lungs, 50, 200) + grain
+
+
+def eight_patterns():
+    """Top, bottom, left, right and two diagonals bright, all bright, all dark."""
+    halves = [[[1, 1], [0, 0]], [[1, 0], [1, 0]], [[1, 0], [0, 1]], [[1, 1], [1, 1]]]
+    bright = np.array([pattern for half in halves for pattern in (half, 1 - np.array(half))])
+    return np.where(bright, 230, 25)
+
+
+def randomness(step, seed=0):
+    """Where the random numbers of a step come from."""
+    return lambda stream: random_generator(seed, stream, step)
+
+
+def learn(task):
+    """An update as the engine's, without its precision and its checks."""
+
+    def update(name, loss):
+        task.optimizers[name].zero_grad()
+        loss.backward()
+        gradients = [p.grad for p in task.modules[name].parameters() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        task.optimizers[name].step()
+        return norm
+
+    return update
+
+
+def train_for(task, examples, steps):
+    """Take steps on all examples at once; the last one's metrics."""
+    for module in task.modules.values():
+        module.to(memory_format=torch.channels_last)
+    metrics = {}
+    for step in range(1, steps + 1):
+        metrics = task.step(examples, step, randomness(step), learn(task))
+    return {name: float(value) for name, value in metrics.items()}
