@@ -119,10 +119,12 @@ def _train_one(
     write_bytes(reports / "samples.png", sheet)
     tracking.log_file(reports / "samples.png", "samples")
     last = trained.history.groupby("metric")["value"].last()
-    kept = last[~last.index.str.startswith(("gradient/", "speed/"))]
+    # A warning is recorded only while it stands: its last record may be long past.
+    kept = last[~last.index.str.startswith(("gradient/", "speed/", "warning/"))]
     end = {
         "steps": float(trained.config["steps"]),
         "images_per_second": round(trained.config["images_per_second"], 1),
+        "warnings": float(len(trained.config["warnings"])),
         **{str(metric): float(value) for metric, value in kept.items()},
     }
     first = image_sheet(pictures[:SHEET_COLUMNS], columns=SHEET_COLUMNS)
