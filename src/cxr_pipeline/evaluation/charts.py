@@ -68,7 +68,7 @@ def diagnostics_chart(history: pd.DataFrame) -> Figure:
     rows = max(1, math.ceil(len(panels) / PANEL_COLUMNS))
     figure = Figure(figsize=(3.2 * PANEL_COLUMNS, 2.4 * rows), layout="constrained")
     grid = figure.subplots(rows, PANEL_COLUMNS, squeeze=False)
-    for axes, (title, curves) in zip(grid.flat, panels.items()):
+    for axes, (title, curves) in zip(grid.flat, panels.items(), strict=False):
         _draw_curves(axes, curves)
         axes.set_title(title, loc="left", fontsize="medium")
         axes.set_xlim(0, history["step"].max())

@@ -115,8 +115,9 @@ def _written(cell: Any) -> str:
         return "yes" if cell else "no"
     if isinstance(cell, Real):
         # Four digits say enough of what was measured; what was counted is written out.
-        whole = isinstance(cell, Integral) or abs(cell) >= 1000
-        return f"{cell:,.0f}" if whole else f"{cell:.4g}"
+        number = float(cell)
+        whole = isinstance(cell, Integral) or abs(number) >= 1000
+        return f"{number:,.0f}" if whole else f"{number:.4g}"
     return str(cell)
 
 
