@@ -158,3 +158,9 @@ def test_versions_to_sweep_over_are_taken_as_a_list_or_as_typed(value):
 def test_a_sweep_over_versions_that_there_are_not_is_refused():
     message = refusal(changed("gmvae_sweep.versions", "v3|v9|v10"))
     assert "gmvae_sweep.versions: unknown version v10, v9: choose from fs_v1, " in message
+
+
+@pytest.mark.parametrize(("value", "taken"), [(0.5, (0.5,)), (1, (1.0,))])
+def test_a_single_beta_needs_no_list(value, taken):
+    parameters = check_parameters(changed("vae_beta_sweep.betas", value))
+    assert parameters.vae_beta_sweep.betas == taken

@@ -207,8 +207,9 @@ class VaeBetaSweepParameters(ClosedModel):
     @field_validator("betas", mode="before")
     @classmethod
     def _as_typed(cls, value: Any) -> Any:
-        parts = as_list(value)
-        return [float(part) for part in parts] if isinstance(value, str) else parts
+        if isinstance(value, str):
+            return [float(part) for part in as_list(value)]
+        return [value] if isinstance(value, int | float) else value
 
 
 class GmvaeSweepParameters(ClosedModel):

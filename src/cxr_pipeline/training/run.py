@@ -102,6 +102,12 @@ def train_on_store(
     settings = _settings(model, parameters, len(rows), reuse=reuse)
     architecture = kind.architecture(parameters, conditions(images.classes))
     entries = architecture["findings"]
+    labels = images.index["findings"].iloc[rows]
+    if entries and labels.nunique() == 1:
+        raise ValueError(
+            f"all {len(rows)} training images have the same findings ({labels.iloc[0]}): a "
+            f"conditional model learns nothing from them; widen {model}.selection"
+        )
     held_out = _held_out(images, selection, entries, features)
 
     def sheet_file(step: int) -> Path:
@@ -152,7 +158,7 @@ def train_on_store(
         **record_outcome(outcome),
     }
     if entries:
-        config["training_labels"] = label_balance(images.index["findings"].iloc[rows])
+        config["training_labels"] = label_balance(labels)
     history = pd.DataFrame(outcome.history, columns=["step", "metric", "value"])
     again = outcome.reconstructions
     sheet = None
