@@ -62,6 +62,20 @@ def own_identity(parameters: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in parameters.items() if key not in NOT_IDENTITY}
 
 
+def check_image_size(model: str, size: int) -> None:
+    """Check that a model draws images of a size.
+
+    Raises:
+        ValueError: If it draws others.
+    """
+    own = MODELS[model].IMAGE_SIZE
+    if size != own:
+        raise ValueError(
+            f"the {model} draws {own} px images, the image store holds {size} px: set "
+            f"preprocessing.size={own}"
+        )
+
+
 def train_on_store(
     model: str,
     images: ImageStore,
@@ -92,11 +106,7 @@ def train_on_store(
             `engine.train` says.
     """
     kind = MODELS[model]
-    if images.size != kind.IMAGE_SIZE:
-        raise ValueError(
-            f"the {model} draws {kind.IMAGE_SIZE} px images, the image store holds {images.size} "
-            f"px: set preprocessing.size={kind.IMAGE_SIZE}"
-        )
+    check_image_size(model, images.size)
     selection = selection_from(parameters["selection"])
     rows = images.rows(split="train", selection=selection)
     settings = _settings(model, parameters, len(rows), reuse=reuse)
