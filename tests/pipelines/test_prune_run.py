@@ -33,11 +33,8 @@ def test_old_versions_are_removed_and_listed(project, raw_dir, tmp_path):
 
     run("--pipeline=preprocessing", "--to-nodes=build_images", f"--params=raw_dir={raw_dir}")
     data = project.folder / "data"
-    small, large, features = folders = [
-        data / "02_intermediate/images",
-        data / "02_intermediate/images_224",
-        data / "05_model_input/features",
-    ]
+    large, features = data / "02_intermediate/images_224", data / "05_model_input/features"
+    folders = [data / "02_intermediate/images", large, features]
     compute_features("false")
     (small_store,), (old_store,), (old_features,) = map(names, folders)
     compute_features("true")
