@@ -92,6 +92,8 @@ class ProjectHooks:
         for name, value in inputs.items():
             if isinstance(value, BaseModel):
                 inputs[name] = value.model_dump(mode="json")
+            elif name.startswith("params:") and isinstance(value, tuple):
+                inputs[name] = list(value)  # as within a model, so that both are logged alike
 
     @hook_impl
     def after_dataset_loaded(self, data: Any) -> None:
