@@ -252,3 +252,34 @@ def test_every_parameter_is_described():
 def test_a_finding_named_twice_counts_once():
     parameters = check_parameters(changed("gan.selection.findings", "Mass|mass|Nodule"))
     assert parameters.gan.selection.findings == ("Mass", "Nodule")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("gmvae.version", "v9", "unknown version=v9: choose from fs_v1, fs_v2, fs_v3, v3"),
+        ("gmvae.versions.v5.encoder", "resnet50", "gmvae.versions.v5.encoder='resnet50'"),
+        ("gmvae.versions.v5.decoder", "3", "gmvae.versions.v5.decoder='3'"),
+        ("gmvae_sweep.versions", "v8|v9", "gmvae_sweep.versions: unknown version v9: choose"),
+        ("gan.sample_findings", ["Mess"], "unknown finding 'Mess': choose from Atelectasis"),
+        ("gan.sample_findings", "Mass", "set conditional=true, or sample_findings=[]"),
+        ("gan.sample_findings", "flat", "trained without findings: set conditional=true"),
+        ("gmvae.sample_findings", "Mass", "set a version fs_..., or sample_findings=[]"),
+        ("vae.sample_findings", "Mass", "unknown parameter 'vae.sample_findings'"),
+    ],
+)
+def test_what_no_model_can_do_is_refused(path, value, message):
+    assert message in refusal(changed(path, value))
+
+
+@pytest.mark.parametrize("asked", ["Mass|Cardiomegaly", "training", "flat", "No Finding", ""])
+def test_a_conditional_model_can_be_asked_for_findings(asked):
+    own = BASE["gan"] | {"conditional": True, "sample_findings": asked}
+    taken = check_parameters(BASE | {"gan": own}).gan.sample_findings
+    assert taken == tuple(asked.split("|") if asked else ())
+
+
+@pytest.mark.parametrize("asked", ["flat|Mass", "No Finding|Mass", "training|flat"])
+def test_what_goes_with_no_other_finding_is_refused_with_one(asked):
+    own = BASE["gan"] | {"conditional": True, "sample_findings": asked}
+    assert "go with no other" in refusal(BASE | {"gan": own})
