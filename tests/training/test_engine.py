@@ -179,6 +179,12 @@ def test_a_finished_run_is_taken_for_no_other(run, settings, steps, identity):
         run(settings(steps=steps, reuse=True, log_every=1), identity=identity, watchers=stop_at(1))
 
 
+def test_a_run_goes_on_in_the_precision_it_began_in(run, settings):
+    run(settings(steps=2))
+    with pytest.raises(ValueError, match=r"precision was '32-true', is 'bf16-mixed'"):
+        run(settings(resume=True, precision="bf16-mixed"))
+
+
 def test_resuming_another_run_s_checkpoint_is_refused_with_the_difference(run, settings):
     run(settings(steps=2))
     with pytest.raises(ValueError, match=r"image_store was 'abc', is 'xyz'.*resume=false"):

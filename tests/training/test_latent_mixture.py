@@ -96,6 +96,16 @@ def test_latents_across_the_directions_keep_the_spread_of_their_posteriors():
     assert drawn[:, 0].std().item() == pytest.approx(means[:, 0].std().item(), rel=0.3)
 
 
+def test_along_the_directions_draws_spread_as_the_mixture_says_and_no_more():
+    # Seven images on a diagonal: it is the one direction, and neither latent lies across it alone.
+    means = torch.linspace(-1, 1, 7)[:, None].repeat(1, 2)
+    fitted = fit(means, torch.zeros(7, 2), components=1)
+    assert len(fitted["directions"]) == 1
+    drawn = draw_latents(fitted, 20_000, noise(), 1.0)
+    along = (drawn - fitted["mean"]) @ fitted["directions"][0]
+    assert along.std().item() == pytest.approx(fitted["spreads"].item(), rel=0.03)
+
+
 @pytest.mark.parametrize("temperature", [0.25, 0.5])
 def test_temperature_scales_how_far_draws_are_from_their_centres(two_groups, temperature):
     fitted = fit(two_groups)

@@ -91,8 +91,8 @@ def test_losses_scores_and_gradients_are_those_of_the_step():
     squares = sum(float(p.grad.square().sum()) for p in discriminator.parameters())
     expected = {
         "loss/discriminator": loss.item(),
-        "scores/real": float(real_scores.mean()),
-        "scores/drawn": float(drawn_scores.mean()),
+        "scores/real": real_scores.mean().item(),
+        "scores/drawn": drawn_scores.mean().item(),
         "gradient/discriminator": squares**0.5,
     }
     assert {name: float(metrics[name]) for name in expected} == pytest.approx(expected, rel=1e-4)
@@ -201,6 +201,11 @@ def test_images_that_vary_as_real_ones_do_are_not():
     found = diagnose(task, examples)
     assert found.metrics["quality/diversity"] == pytest.approx(1, abs=0.3)
     assert found.warnings == {}
+
+
+def test_one_image_says_nothing_of_diversity():
+    found = diagnose(gan_task(), examples_of(coarse_pictures(1)))
+    assert (found.metrics, found.warnings) == ({}, {})
 
 
 def test_looking_leaves_training_alone():

@@ -236,6 +236,29 @@ def test_blank_labels_are_refused_of_a_conditional_model_alone(train, make_store
     assert train("gan", partly).config["training_images"] == 5
 
 
+def test_findings_that_never_differ_are_refused_of_a_conditional_model(
+    train, store, one_line_error
+):
+    message = one_line_error(
+        train, "gan", store, conditional=True, selection=with_findings("No Finding")
+    )
+    assert message.startswith("all 3 training images have the same findings (No Finding): ")
+    assert message.endswith("widen gan.selection")
+
+
+@pytest.mark.parametrize("conditional", [True, False])
+def test_what_the_model_could_not_be_asked_is_refused_before_training(
+    train, store, one_line_error, conditional
+):
+    message = one_line_error(
+        train, "gan", store, conditional=conditional, sample_findings=["Tortuous Aorta"]
+    )
+    expected = "unknown finding 'Tortuous Aorta'" if conditional else "findings=Tortuous Aorta can"
+    assert message.startswith(expected)
+    # The balance of the training set can be asked of any.
+    train("gan", store, conditional=True, max_steps=1, sample_findings=["flat"])
+
+
 def test_fewer_images_than_a_batch_are_one_batch_and_that_is_said(train, store, caplog):
     caplog.set_level(logging.WARNING)
     made = train("gan", store, batch_size=64, max_steps=None, epochs=2)

@@ -24,6 +24,7 @@ def examples():
     return examples_of(coarse_pictures(BATCH))
 
 
+@torch.no_grad()
 def by_hand(vae, examples, noise):
     """Squared error and KL of each image, (B,), as section 3.1 prints them."""
     images = examples["pixels"] / 255
@@ -196,6 +197,14 @@ def test_a_posterior_that_a_huge_beta_collapses_is_warned_of(examples):
     assert warning.startswith("posterior collapse: 0 of 8 latents are active, the KL is 0.")
     assert warning.endswith("lower vae.beta or lengthen vae.kl_warmup")
     assert "\n" not in warning
+
+
+def test_one_image_says_nothing_of_how_many_latents_are_active(overfitted):
+    task, _, _ = overfitted
+    one = {name: tensor[:1] for name, tensor in graded_chests(1).items()}
+    found = diagnose(task, one)
+    assert set(found.metrics) == {"validation/loss", "validation/reconstruction", "validation/kl"}
+    assert found.warnings == {}
 
 
 def test_looking_leaves_training_alone(examples):

@@ -145,23 +145,22 @@ class VaeTask:
             drawn, mean, logvar = vae(images, drawn_noise)
             error = float(squared_error(drawn, images).mean())
             kl = float(standard_normal_kl(mean, logvar).mean())
-            units = int(active_units(mean.float()).sum())
+            units = int(active_units(mean.float()).sum()) if len(images) > 1 else None
+        metrics = {
+            f"{split}/loss": error + self.beta * kl,
+            f"{split}/reconstruction": error,
+            f"{split}/kl": kl,
+        }
+        if units is not None:  # the latents of one image do not vary
+            metrics["latent/active_units"] = float(units)
         warnings = {}
         if kl < LEAST_KL or units == 0:
             warnings["posterior_collapse"] = (
-                f"posterior collapse: {units} of {self.dim_z} latents are active, the KL is "
+                f"posterior collapse: {units or 0} of {self.dim_z} latents are active, the KL is "
                 f"{kl:.2f} nats an image, so that the decoder draws one picture; lower vae.beta or "
                 "lengthen vae.kl_warmup"
             )
-        return Diagnosis(
-            {
-                f"{split}/loss": error + self.beta * kl,
-                f"{split}/reconstruction": error,
-                f"{split}/kl": kl,
-                "latent/active_units": float(units),
-            },
-            warnings,
-        )
+        return Diagnosis(metrics, warnings)
 
     def finish(self, examples: Examples, noise: torch.Generator) -> dict[str, Tensor]:
         """Fit the mixture that the sampler may draw from (see `Task.finish`)."""
