@@ -1,6 +1,9 @@
 """What a user sees of `kedro run` when something is wrong, and how a run ends on a signal."""
 
+import json
+import shutil
 import signal
+import socket
 import subprocess
 import time
 
@@ -11,6 +14,7 @@ from kedro.io import DatasetError
 from tests.conftest import FEW_IMAGES, SAMPLE, SHARED
 
 from cxr_pipeline.cli import root_message
+from cxr_pipeline.training.preflight import check_training
 
 
 def error_of(result: subprocess.CompletedProcess[str]) -> str:
@@ -117,9 +121,74 @@ def test_an_unknown_environment(project):
     assert "nope" in error_of(project.run("--pipeline=labels", "--env=nope"))
 
 
-def test_a_device_that_is_not_there(project, raw_dir):
-    parameters = f"--params=raw_dir={raw_dir},gan.accelerator=mps"
-    assert "accelerator=mps is not there" in error_of(project.run("--pipeline=gan", parameters))
+def test_settings_of_models_that_there_are_not_are_listed_before_any_work(project, raw_dir):
+    settings = {
+        "gan.sample_findings": "Mess",
+        "gmvae.version": "v9",
+        "gmvae.versions.v5.encoder": "resnet50",
+        "vae_beta_sweep.betas": "0.1|no",
+    }
+    parameters = ",".join(f"{name}={value}" for name, value in settings.items())
+    error = error_of(project.run("--pipeline=labels", f"--params=raw_dir={raw_dir},{parameters}"))
+    assert "unknown finding 'Mess': choose from Atelectasis" in error
+    assert "gmvae.versions.v5.encoder='resnet50'" in error
+    assert "vae_beta_sweep.betas" in error
+    assert nothing_was_made(project)
+
+
+def nothing_was_made(project) -> bool:
+    """Whether a run left neither data nor a run in MLflow."""
+    database = project.folder / "tracking.db"
+    if database.exists():
+        client = mlflow.MlflowClient(project.database)
+        experiments = [found.experiment_id for found in client.search_experiments()]
+        assert client.search_runs(experiments) == []
+    return not (project.folder / "data").exists()
+
+
+def test_a_device_that_is_not_there_is_refused_before_any_work(project, raw_dir, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    parameters = f"--params=raw_dir={raw_dir},gan.accelerator=cuda"
+    error = error_of(project.run("--pipeline=gan", parameters))
+    assert error == "Error: accelerator=cuda is not there: set it to auto or cpu"
+    assert nothing_was_made(project)
+
+
+def test_imagenet_s_weights_without_a_network_are_refused_within_seconds_before_any_work(
+    project, raw_dir, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        for name in ("http_proxy", "https_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{closed.getsockname()[1]}")
+        parameters = f"--params=raw_dir={raw_dir},gmvae.weights=imagenet"
+        began = time.monotonic()
+        error = error_of(project.run("--pipeline=gmvae", parameters))
+    assert time.monotonic() - began < 60  # most of it is the start on a busy machine
+    assert error.startswith("Error: gmvae.weights=imagenet: cannot download https://")
+    assert "put that file at a PATH and set gmvae.weights=PATH" in error
+    assert nothing_was_made(project)
+
+
+def test_only_a_run_of_the_same_settings_is_resumed(project, raw_dir):
+    def train(*settings: str) -> subprocess.CompletedProcess[str]:
+        own = ",".join(f"vae.{setting}" for setting in ("dim_z=8", "batch_size=4", *settings))
+        parameters = f"--params=raw_dir={raw_dir},{own}"
+        return project.run("--pipeline=vae", "--to-nodes=vae.train", parameters)
+
+    first = train("max_steps=1")
+    assert first.returncode == 0, first.stderr
+    shutil.rmtree(project.folder / "data/02_intermediate")
+    error = error_of(train("max_steps=2", "resume=true", "beta=0.1"))
+    model = project.folder / "data/06_models/vae"
+    checkpoint = model / "checkpoint"
+    assert f"the checkpoint in '{checkpoint}' is of another run (beta was 1.0, is 0.1)" in error
+    assert not (project.folder / "data/02_intermediate").exists()
+    own = json.loads((model / "config.json").read_text())["parameters"]
+    check_training("vae", own | {"resume": True, "max_steps": 2}, checkpoint)
 
 
 def test_a_report_of_an_empty_project_says_how_to_fill_it(project):
@@ -149,10 +218,11 @@ def test_an_unknown_pipeline(project):
     assert "'gun'" in error_of(project.run("--pipeline=gun"))
 
 
-def test_images_of_another_size_than_the_gan_draws(project, raw_dir):
+def test_images_of_another_size_than_the_gan_draws_are_refused_before_any_work(project, raw_dir):
     parameters = f"--params=raw_dir={raw_dir},preprocessing.size=64"
     error = error_of(project.run("--pipeline=gan", parameters))
     assert "preprocessing.size=128" in error
+    assert nothing_was_made(project)
 
 
 def test_single_bad_images_are_quarantined_counted_and_named(project, raw_dir):

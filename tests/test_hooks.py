@@ -1,7 +1,23 @@
 import subprocess
 from pathlib import Path
 
-from cxr_pipeline.hooks import git_commit, run_command, run_name
+import pytest
+import yaml
+from kedro.io import DataCatalog
+
+from cxr_pipeline.hooks import (
+    PreflightHooks,
+    encoders_of,
+    git_commit,
+    run_command,
+    run_name,
+    trainings_of,
+)
+from cxr_pipeline.parameters import check_parameters
+from cxr_pipeline.pipeline_registry import register_pipelines
+
+BASE = Path(__file__).resolve().parents[1] / "conf/base"
+PIPELINES = register_pipelines()
 
 RUN = {
     "pipeline_names": ["gan"],
@@ -47,3 +63,118 @@ def test_the_commit_says_when_files_differ_from_it(tmp_path: Path):
     assert len(commit) == 40
     (tmp_path / "file").write_text("2")
     assert git_commit(tmp_path) == f"{commit}+changes"
+
+
+def parameters_with(**changes):
+    """The configuration, with a section's parameters changed."""
+    sections = {}
+    for path in BASE.glob("parameters*.yml"):
+        sections |= yaml.safe_load(path.read_text())
+    for section, own in changes.items():
+        sections[section] |= own
+    return check_parameters(sections)
+
+
+@pytest.fixture
+def catalog(tmp_path, monkeypatch):
+    """The project's catalog, its folders in a place of their own."""
+    monkeypatch.chdir(tmp_path)
+    entries = {}
+    for path in BASE.glob("catalog*.yml"):
+        entries |= yaml.safe_load(path.read_text())
+    return DataCatalog.from_config(entries)
+
+
+def nodes(pipeline):
+    return {node.name for node in PIPELINES[pipeline].nodes}
+
+
+def folder(path):
+    return Path(f"data/06_models/{path}/checkpoint")
+
+
+TRAINED = {
+    "gan": [("gan", folder("gan"))],
+    "vae": [("vae", folder("vae"))],
+    "gmvae": [("gmvae", folder("gmvae"))],
+    "__default__": [(name, folder(name)) for name in ("gan", "vae", "gmvae")],
+    "vae_beta_sweep": [
+        ("vae", folder(f"vae_beta_sweep/beta_{beta}")) for beta in ("1", "0.1", "0.002")
+    ],
+    "gmvae_sweep": [
+        ("gmvae", folder(f"gmvae_sweep/{version}"))
+        for version in ("fs_v1", "fs_v2", "fs_v3", "v3", "v4", "v5", "v6", "v7", "v8")
+    ],
+}
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_what_a_pipeline_trains_is_known_beforehand_and_no_folder_is_made(pipeline, catalog):
+    found = [
+        (model, checkpoints)
+        for model, _, checkpoints in trainings_of(nodes(pipeline), parameters_with(), catalog)
+    ]
+    assert found == TRAINED.get(pipeline, [])
+    assert list(Path().iterdir()) == []
+
+
+def test_each_training_has_its_own_parameters(catalog):
+    parameters = parameters_with(gmvae_sweep={"versions": ["v6", "fs_v1"]}, gan={"seed": 7})
+    betas = trainings_of(nodes("vae_beta_sweep"), parameters, catalog)
+    assert [own["beta"] for _, own, _ in betas] == [1.0, 0.1, 0.002]
+    versions = trainings_of(nodes("gmvae_sweep"), parameters, catalog)
+    assert [own["version"] for _, own, _ in versions] == ["v6", "fs_v1"]
+    ((_, own, _),) = trainings_of(nodes("gan"), parameters, catalog)
+    assert own["seed"] == 7
+
+
+def test_the_encoders_that_are_needed_are_known_beforehand():
+    assert encoders_of(nodes("gan"), parameters_with()) == []
+    assert encoders_of(nodes("gmvae"), parameters_with()) == ["vgg16"]
+    assert encoders_of(nodes("__default__"), parameters_with(gmvae={"version": "v6"})) == [
+        "densenet121"
+    ]
+    assert encoders_of(nodes("gmvae_sweep"), parameters_with()) == ["densenet121", "vgg16"]
+    # The features are there: only an encoder that learns needs its first weights.
+    assert encoders_of({"gmvae.train"}, parameters_with()) == []
+    assert encoders_of({"gmvae.train"}, parameters_with(gmvae={"fine_tune": True})) == ["vgg16"]
+
+
+def preflight(pipeline, catalog, **changes):
+    hooks = PreflightHooks()
+    hooks.parameters = parameters_with(**changes)
+    hooks.before_pipeline_run(PIPELINES[pipeline], catalog)
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_the_configuration_as_it_is_passes(pipeline, catalog):
+    preflight(pipeline, catalog)
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "changes", "message"),
+    [
+        ("gan", {"gan": {"resume": True}}, r"06_models/gan/checkpoint' holds no checkpoint"),
+        ("__default__", {"gmvae": {"resume": True}}, "06_models/gmvae/checkpoint' holds no"),
+        ("vae_beta_sweep", {"vae": {"resume": True}}, "beta_1/checkpoint' holds no checkpoint"),
+        ("gmvae_sweep", {"gmvae": {"resume": True}}, "fs_v1/checkpoint' holds no checkpoint"),
+        ("gmvae", {"gmvae": {"weights": "absent.pth"}}, "'absent.pth' is no file"),
+        ("gmvae_sweep", {"gmvae": {"weights": "absent.pth"}}, "'absent.pth' is no file"),
+        ("vae", {"vae": {"precision": "16-mixed", "accelerator": "cpu"}}, "needs a CUDA GPU"),
+        ("gan", {"preprocessing": {"size": 64}}, "the gan draws 128 px images"),
+        ("vae_beta_sweep", {"preprocessing": {"size": 64}}, "the vae draws 128 px images"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_where_it_would_be(pipeline, changes, message, catalog):
+    with pytest.raises(ValueError, match=message):
+        preflight(pipeline, catalog, **changes)
+    for other in ("labels", "preprocessing", "reporting"):
+        preflight(other, catalog, **changes)
+
+
+def test_images_that_are_there_may_be_of_any_size_as_far_as_is_known(catalog):
+    hooks = PreflightHooks()
+    hooks.parameters = parameters_with(preprocessing={"size": 64})
+    hooks.before_pipeline_run(PIPELINES["gan"].from_nodes("gan.train"), catalog)
+    # The GMVAE has an image size of its own.
+    preflight("gmvae", catalog, preprocessing={"size": 64})

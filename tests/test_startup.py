@@ -4,7 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cxr_pipeline import startup
+import pytest
+from tests.conftest import REPOSITORY
+
+import cxr_pipeline
+from cxr_pipeline import load_generator, startup
+from cxr_pipeline.training import lsgan
+from cxr_pipeline.training.saved_model import save_model
 
 
 def test_commands_find_one_another_without_an_activated_environment():
@@ -31,3 +37,58 @@ def test_nothing_is_told_to_the_makers_of_kedro_and_mlflow(monkeypatch):
     monkeypatch.delenv("DO_NOT_TRACK")
     startup.prepare()
     assert os.environ["DO_NOT_TRACK"] == "true"
+
+
+TORCH = "import sys; print('torch' in sys.modules)"
+"""torch takes seconds to import: only what trains or draws may."""
+
+CATALOG = """
+from pathlib import Path
+import yaml
+from kedro.io import DataCatalog
+entries = {}
+for path in Path('conf/base').glob('catalog*.yml'):
+    entries |= yaml.safe_load(path.read_text())
+catalog = DataCatalog.from_config(entries)
+assert [dataset for _, dataset in catalog.items()]
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "imported"),
+    [
+        ("import cxr_pipeline; cxr_pipeline.__version__", False),
+        ("from cxr_pipeline.pipeline_registry import register_pipelines as r; assert r()", False),
+        ("import cxr_pipeline.cli, cxr_pipeline.settings, cxr_pipeline.parameters", False),
+        (CATALOG, False),
+        ("from cxr_pipeline import load_generator", True),
+    ],
+    ids=["package", "pipelines", "commands", "catalog", "generator"],
+)
+def test_torch_is_imported_only_by_those_who_need_it(code, imported):
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", f"{code}\n{TORCH}"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.stdout.strip() == str(imported), result.stderr
+
+
+def test_the_package_s_door_leads_to_the_images_of_a_trained_model(tmp_path):
+    own = {"dim_z": 4, "patch_scores": True, "conditional": False}
+    architecture = lsgan.architecture(own, ())
+    training = {"learning_rate": 1e-4, "betas": (0.5, 0.9), "generator_steps": 1}
+    generator = lsgan.build_task(architecture, own | training).modules["generator"]
+    weights = {f"generator.{key}": tensor for key, tensor in generator.state_dict().items()}
+    save_model(tmp_path, {"model": "gan", "architecture": architecture}, weights)
+    images = load_generator(tmp_path).sample(2, seed=0)
+    assert images.shape == (2, 1, 128, 128)
+    assert 0 <= images.min() < images.max() <= 1
+    assert "load_generator" in cxr_pipeline.__all__
+
+
+def test_the_package_has_no_other_door():
+    with pytest.raises(AttributeError, match="no attribute 'load_model'"):
+        cxr_pipeline.load_model  # noqa: B018

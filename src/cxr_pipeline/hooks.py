@@ -1,8 +1,9 @@
-"""What happens around a Kedro run: parameters checked first, the MLflow run named and tagged."""
+"""What happens around a Kedro run: it is checked first, then the MLflow run is named and tagged."""
 
 import logging
 import shlex
 import subprocess
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from pydantic import BaseModel
 
 from cxr_pipeline import tracking
 from cxr_pipeline.data.store import ImageStore
-from cxr_pipeline.parameters import check_parameters
+from cxr_pipeline.parameters import Parameters, check_parameters
+from cxr_pipeline.pipelines.sweeps.nodes import beta_members, checkpoint_folder, version_members
 
 logger = logging.getLogger(__name__)
 
@@ -32,20 +34,51 @@ COMMAND_OPTIONS = {
 }
 
 
-class ProjectHooks:
-    """The project's hooks; kedro-mlflow's own run beside them."""
+Training = tuple[str, dict[str, Any], Path]
+"""model, its parameters in JSON's types, the folder of its checkpoint"""
+
+
+class PreflightHooks:
+    """Refuses a run that could not be finished, before anything is read, written or tracked."""
 
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
-        """Refuse wrong parameters before anything is read, written or tracked."""
-        self.raw_dir = check_parameters(context.config_loader["parameters"]).raw_dir
+        """Refuse wrong parameters."""
+        self.parameters = check_parameters(context.config_loader["parameters"])
 
+    # First: kedro-mlflow begins its run in this hook.
+    @hook_impl(tryfirst=True)
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
+        """Refuse models that cannot be trained as asked."""
+        nodes = {node.name for node in pipeline.nodes}
+        trainings = list(trainings_of(nodes, self.parameters, catalog))
+        encoders = encoders_of(nodes, self.parameters)
+        if not trainings and not encoders:
+            return
+        # Only now: torch takes seconds to import.
+        from cxr_pipeline.training.preflight import check_encoder, check_training
+
+        made = pipeline.all_outputs()
+        for model, own, checkpoints in trainings:
+            planned = "images" in made and model != "gmvae"
+            size = self.parameters.preprocessing.size if planned else None
+            check_training(model, own, checkpoints, image_size=size)
+        for encoder in encoders:
+            check_encoder(encoder, self.parameters.gmvae.weights)
+
+
+class ProjectHooks:
+    """The project's hooks; kedro-mlflow's own run beside them."""
+
+    # Last: what it describes is the run that kedro-mlflow has begun.
     @hook_impl(trylast=True)
-    def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], catalog: CatalogProtocol[Any, Any]
+    ) -> None:
         """Give the MLflow run a name and tags that tell it from the others."""
         commit = git_commit(Path(run_params["project_path"]))
         tracking.describe_run(
-            run_name(run_params, self.raw_dir),
+            run_name(run_params, catalog.load("params:raw_dir")),
             {"command": run_command(run_params), "git_commit": commit},
         )
 
@@ -59,6 +92,8 @@ class ProjectHooks:
         for name, value in inputs.items():
             if isinstance(value, BaseModel):
                 inputs[name] = value.model_dump(mode="json")
+            elif name.startswith("params:") and isinstance(value, tuple):
+                inputs[name] = list(value)  # as within a model, so that both are logged alike
 
     @hook_impl
     def after_dataset_loaded(self, data: Any) -> None:
@@ -83,6 +118,41 @@ class ProjectHooks:
             if path is not None:
                 made.append(f"  {name}: {_shortened(Path(str(path)))}")
         logger.info("Made:\n%s", "\n".join(made))
+
+
+def trainings_of(
+    nodes: set[str], parameters: Parameters, catalog: CatalogProtocol[Any, Any]
+) -> Iterator[Training]:
+    """List what the nodes of a run train."""
+
+    def folder(name: str) -> Path:
+        # Not loaded: that would make the folder.
+        return Path(catalog[name]._filepath)
+
+    models = {"gan": parameters.gan, "vae": parameters.vae, "gmvae": parameters.gmvae}
+    for model, own in models.items():
+        if f"{model}.train" in nodes:
+            yield model, own.model_dump(mode="json"), folder(f"{model}.checkpoints")
+    if "vae_beta_sweep.train_each_beta" in nodes:
+        root = folder("vae_beta_sweep.models")
+        for name, member in beta_members(parameters.vae, parameters.vae_beta_sweep).items():
+            yield "vae", member, checkpoint_folder(root, name)
+    if "gmvae_sweep.train_each_version" in nodes:
+        root = folder("gmvae_sweep.models")
+        for name, row in version_members(parameters.gmvae, parameters.gmvae_sweep).items():
+            yield "gmvae", row.model_dump(mode="json"), checkpoint_folder(root, name)
+
+
+def encoders_of(nodes: set[str], parameters: Parameters) -> list[str]:
+    """List the encoders that the nodes of a run look at images with."""
+    gmvae = parameters.gmvae
+    rows = []
+    tuned = gmvae.fine_tune and "gmvae.train" in nodes
+    if tuned or "gmvae.compute_features" in nodes:
+        rows.append(gmvae.row)
+    if "gmvae_sweep.train_each_version" in nodes:
+        rows += [member.row for member in version_members(gmvae, parameters.gmvae_sweep).values()]
+    return sorted({row.encoder for row in rows})
 
 
 def run_command(run_params: dict[str, Any]) -> str:

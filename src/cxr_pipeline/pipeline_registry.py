@@ -28,8 +28,12 @@ def register_pipelines() -> dict[str, Pipeline]:
         "gan": data + models["gan"] + reporting.create_pipeline(["gan"]),
         "vae": data + models["vae"] + reporting.create_pipeline(["vae"]),
         "gmvae": data_224 + models["gmvae"] + reporting.create_pipeline(["gmvae"]),
-        "vae_beta_sweep": data + sweeps.create_beta_sweep(),
-        "gmvae_sweep": data_224 + sweeps.create_version_sweep(),
+        "vae_beta_sweep": data
+        + sweeps.create_beta_sweep()
+        + reporting.create_pipeline(swept=["vae_beta_sweep"]),
+        "gmvae_sweep": data_224
+        + sweeps.create_version_sweep()
+        + reporting.create_pipeline(swept=["gmvae_sweep"]),
         "reporting": reporting.create_pipeline(),
         "prune": prune.create_pipeline(),
         "__default__": data

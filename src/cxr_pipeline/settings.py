@@ -5,11 +5,11 @@ from pathlib import Path
 from omegaconf.resolvers import oc
 
 from cxr_pipeline import tracking
-from cxr_pipeline.hooks import ProjectHooks
+from cxr_pipeline.hooks import PreflightHooks, ProjectHooks
 
 PROJECT = Path(__file__).resolve().parents[2]
 
-HOOKS = (ProjectHooks(),)
+HOOKS = (PreflightHooks(), ProjectHooks())
 
 # Runs are recorded in MLflow; Kedro's own session files would only pile up.
 CONFIG_LOADER_ARGS = {

@@ -1,3 +1,4 @@
+import json
 import logging
 import os
 import shutil
@@ -6,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cxr_pipeline.data.build import build_store
-from cxr_pipeline.data.prune import prune_stores
+from cxr_pipeline.data.prune import digests_left, prune_features, prune_stores
 from cxr_pipeline.data.store import MANIFEST, open_store
 
 
@@ -148,3 +149,68 @@ def test_an_empty_folder_gives_an_empty_table(tmp_path):
     table = prune_stores(tmp_path, keep=3, dry_run=False)
     assert table.empty
     assert list(table.columns) == ["kind", "version", "last_used", "bytes", "action"]
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_the_digests_left_are_those_of_the_stores_kept(stores, dry_run):
+    root, (oldest, middle, newest) = stores
+    digests = {version: open_store(root / version).digest for version in (oldest, middle, newest)}
+    (root / newest / MANIFEST).unlink()  # kept, but unfinished: it has none
+    use(root / newest / "shard_00000.npy", -1)
+    table = prune_stores(root, keep=2, dry_run=dry_run)
+    assert digests_left(root, table) == {digests[middle]}
+
+
+def write_features(folder: Path, manifest: object, days_ago: int):
+    folder.mkdir(parents=True)
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    (folder / "shard_00000.npy").write_bytes(bytes(1000))
+    use(folder, days_ago)
+
+
+@pytest.fixture
+def features(tmp_path):
+    """Four feature caches, of the image stores a, b, a and b, the first one used last."""
+    root = tmp_path / "features"
+    names = [digit * 16 for digit in "1234"]
+    for age, (name, store) in enumerate(zip(names, "abab", strict=True)):
+        write_features(root / name, {"image_store_digest": store}, age)
+    return root, names
+
+
+def test_features_whose_images_are_gone_are_removed_and_make_room_for_older_ones(features, caplog):
+    caplog.set_level(logging.INFO)
+    root, (first, second, third, fourth) = features
+    table = prune_features(root, {"a"}, keep=2, dry_run=False)
+    assert set(table["kind"]) == {"feature cache"}
+    assert actions(table) == {first: "kept", second: "removed", third: "kept", fourth: "removed"}
+    assert sorted(path.name for path in root.iterdir()) == [first, third]
+    assert table["bytes"].iloc[0] == 1000 + len('{"image_store_digest": "a"}')
+    assert any(line.startswith(f"Removed feature cache {second}") for line in caplog.messages)
+
+
+def test_features_that_were_not_used_lately_are_removed(features):
+    root, (first, *others) = features
+    table = prune_features(root, {"a", "b"}, keep=1, dry_run=True)
+    assert actions(table) == {first: "kept"} | dict.fromkeys(others, "would remove")
+    assert len(list(root.iterdir())) == 4
+    prune_features(root, {"a", "b"}, keep=1, dry_run=False)
+    assert [path.name for path in root.iterdir()] == [first]
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "{}"])
+def test_features_of_unknown_images_go_by_their_age_alone(features, content):
+    root, (first, *others) = features
+    (root / first / MANIFEST).write_text(content)
+    table = prune_features(root, {"a", "b"}, keep=4, dry_run=False)
+    assert actions(table) == dict.fromkeys([first, *others], "kept")
+    assert actions(prune_features(root, set(), keep=4, dry_run=False))[first] == "kept"
+
+
+def test_whatever_is_no_feature_cache_is_left_alone(features, caplog):
+    root, (first, *_) = features
+    shutil.copytree(root / first, root / "my_copy")
+    table = prune_features(root, set(), keep=1, dry_run=False)
+    assert actions(table)["my_copy"] == "left alone"
+    assert [path.name for path in root.iterdir()] == ["my_copy"]
+    assert f"'{root / 'my_copy'}' is no feature cache: left alone" in caplog.messages

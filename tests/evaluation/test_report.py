@@ -2,6 +2,7 @@ import base64
 import io
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 
 import numpy as np
@@ -15,7 +16,7 @@ from cxr_pipeline.data.class_counts import (
     count_cooccurrence,
 )
 from cxr_pipeline.data.findings import PAPER_COUNTS
-from cxr_pipeline.evaluation.report import MODELS, render_report
+from cxr_pipeline.evaluation.report import DECODERS, MODELS, SWEEPS, render_report
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
@@ -61,12 +62,9 @@ def save_picture(path, level):
     Image.fromarray(np.full((6, 8), level, dtype=np.uint8)).save(path)
 
 
-@pytest.fixture
-def folders(tmp_path):
-    """What a run of the GAN leaves behind."""
-    reports, models = tmp_path / "reports", tmp_path / "models"
-    (reports / "gan").mkdir(parents=True)
-    (models / "gan").mkdir(parents=True)
+def save_data_and_tables(reports):
+    """What all but training leaves behind."""
+    reports.mkdir()
     labels = pd.DataFrame({name: [name == "Mass"] * 1200 for name in PAPER_COUNTS})
     labels.loc[:6, "Hernia"] = True
     labels = labels.assign(view="PA", split="train")
@@ -79,16 +77,27 @@ def folders(tmp_path):
         "what,images\nlisted for the store,1200\nquarantined: truncated file,1\n"
     )
     (reports / "parameter_counts.csv").write_text(
-        "model,component,parameters,paper\ngan,generator,3606976,3606976\ngan,extra,1234,\n"
+        "model,component,parameters,paper,counted_as_paper,note\n"
+        "gan,generator,3606976,3606976,,\ngan,extra,1234,,1000,without biases\n"
     )
-    (reports / "gan" / "history.csv").write_text(
-        "step,metric,value\n1,loss/generator,0.5\n2,loss/generator,0.25\n"
+    (reports / "gmvae_versions.csv").write_text(
+        "version,dim_z,transition,decoder\nfs_v1,1000,True,linear\nv3,1000,False,1\n"
     )
+    for decoder in DECODERS:
+        (reports / f"layers_decoder_{decoder}.csv").write_text(
+            f"layer,weights,paper_weights\nInput,,N/A\nCONVT2D {decoder},1344,4*4*14*6\n"
+        )
+    (reports / "training_times.csv").write_text("model,images_per_second\ngan,219.46\n")
     save_picture(reports / "transformed_images.png", 10)
-    save_picture(reports / "gan" / "samples.png", 20)
-    for step, level in ((0, 30), (400, 40), (1200, 50)):
-        save_picture(reports / "gan" / "progress" / f"step_{step:08d}.png", level)
+
+
+def save_model(reports, models, name, architecture, *, pictures=("samples",), **more):
+    """What a model's training leaves behind."""
+    for folder in (reports / name, models / name):
+        folder.mkdir(parents=True)
     config = {
+        "model": name,
+        "architecture": architecture,
         "steps": 12_345,
         "training_images": 44_625,
         "data": "cxr14",
@@ -96,77 +105,180 @@ def folders(tmp_path):
         "images_per_second": 219.5,
         "environment": {"device": "A quick <GPU>", "precision": "bf16-mixed"},
         "image_store": "0123456789abcdef",
+        "warnings": [],
     }
-    (models / "gan" / "config.json").write_text(json.dumps(config))
-    return reports, models
+    (models / name / "config.json").write_text(json.dumps(config | more))
+    (reports / name / "history.csv").write_text(
+        "step,metric,value\n1,loss/total,0.5\n2,loss/total,0.25\n2,latent/active_units,3\n"
+    )
+    for level, picture in enumerate(pictures):
+        save_picture(reports / name / f"{picture}.png", 20 + level)
 
 
-def test_the_page_needs_no_other_file_and_no_network(folders):
-    html = render_report(*folders)
-    page = Page(html)
-    assert len(page.addresses) == 8
-    assert all(address.startswith("data:") for address in page.addresses)
+def save_gmvae(reports, models, **architecture):
+    built = {"dim_z": 2000, "components": 300, "encoder": "vgg16", "decoder": "2"}
+    built |= {"fine_tune": False, "findings": []}
+    save_model(
+        reports,
+        models,
+        "gmvae",
+        built | architecture,
+        pictures=("samples", "reconstructions"),
+        parameters={"version": "v8"},
+        encoder={"name": "vgg16", "weights": "random"},
+    )
+
+
+def save_sweep(folder):
+    save_picture(folder / "samples.png", 60)
+    (folder / "history.csv").write_text(
+        "step,metric,value,member\n1,loss/total,0.5,beta_1\n1,loss/total,0.7,beta_0.1\n"
+    )
+    (folder / "summary.csv").write_text(
+        "member,steps,images_per_second,loss/total\n"
+        "beta_1,135.0,77.29,1234.5678\nbeta_0.1,135.0,77.31,0.123456\n"
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """What runs of the GAN, the VAE and the sweep over betas leave behind."""
+    folder = tmp_path_factory.mktemp("finished")
+    reports, models = folder / "reports", folder / "models"
+    save_data_and_tables(reports)
+    save_model(reports, models, "gan", {})
+    for step, level in ((0, 30), (400, 40), (1200, 50)):
+        save_picture(reports / "gan" / "progress" / f"step_{step:06d}.png", level)
+    save_model(
+        reports,
+        models,
+        "vae",
+        {"dim_z": 1024, "findings": []},
+        pictures=("samples", "reconstructions", "samplers"),
+        parameters={"beta": 0.1, "sampler": "mixture"},
+        warnings=["posterior collapse: lower <beta>", "and another"],
+    )
+    save_sweep(reports / "vae_beta_sweep")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def html(finished):
+    return render_report(finished / "reports", finished / "models")
+
+
+@pytest.fixture(scope="module")
+def page(html):
+    return Page(html)
+
+
+@pytest.fixture
+def folders(finished, tmp_path):
+    """The same, to change."""
+    folder = shutil.copytree(finished, tmp_path / "finished")
+    return folder / "reports", folder / "models"
+
+
+@pytest.fixture
+def empty(tmp_path):
+    folders = tmp_path / "reports", tmp_path / "models"
+    for folder in folders:
+        folder.mkdir()
+    return folders
+
+
+def spoken(page):
+    return " ".join(page.text.split())
+
+
+def test_the_page_needs_no_other_file_and_no_network(html, page):
+    pictures = [address for address in page.addresses if not address.startswith("#")]
+    assert len(pictures) == 9 + 5 + 2
+    assert all(address.startswith("data:") for address in pictures)
     assert not re.search(r"https?://|@import|url\(|<script|<link", html)
 
 
-def test_pictures_are_carried_unchanged(folders):
-    images = Page(render_report(*folders)).images
+def test_what_the_contents_lead_to_is_there(html, page):
+    targets = [address[1:] for address in page.addresses if address.startswith("#")]
+    assert targets == ["data", *MODELS, "sweeps", "parameters", "times"]
+    assert all(html.count(f'id="{target}"') == 1 for target in targets)
+
+
+def test_pictures_are_carried_unchanged(page):
     levels = {
         "Images after resizing, cropping and equalising": 10,
-        "Synthetic images": 20,
-        "Samples at step 0": 30,
-        "Samples at step 400": 40,
-        "Samples at step 1200": 50,
+        "Synthetic images of the GAN": 20,
+        "Samples of the GAN at step 0": 30,
+        "Samples of the GAN at step 400": 40,
+        "Samples of the GAN at step 1200": 50,
+        "Synthetic images of the VAE": 20,
+        "Reconstructions by the VAE": 21,
+        "Samples from the prior and from the mixture": 22,
+        "The VAE for each beta: samples": 60,
     }
     for text, level in levels.items():
-        picture = picture_of(images[text])
+        picture = picture_of(page.images[text])
         assert picture.shape == (6, 8)
         assert (picture == level).all()
 
 
-def test_charts_of_counts_and_losses_are_drawn(folders):
-    images = Page(render_report(*folders)).images
+def test_charts_are_drawn(page):
+    images = page.images
     assert picture_of(images["Images a finding"]).shape[1] == 11.5 * 120
     assert "Images that have two findings" in images
-    assert picture_of(images["Losses over the steps"]).shape[:2] == (540, 960)
+    assert picture_of(images["Losses of the GAN"]).shape[:2] == (540, 960)
+    assert picture_of(images["Diagnostics of the VAE"]).shape[:2] == (288, 1152)
+    assert picture_of(images["The VAE for each beta: losses"]).shape[:2] == (540, 960)
 
 
-def test_progress_is_shown_in_the_order_of_the_steps(folders):
-    images = Page(render_report(*folders)).images
-    steps = [text for text in images if text.startswith("Samples at step")]
-    assert steps == ["Samples at step 0", "Samples at step 400", "Samples at step 1200"]
+def test_progress_is_shown_in_the_order_of_the_steps(page):
+    steps = [text for text in page.images if text.startswith("Samples of the GAN at step")]
+    assert [text.split()[-1] for text in steps] == ["0", "400", "1200"]
 
 
-def test_tables_hold_the_numbers_with_commas_and_blanks_where_none_is(folders):
-    rows = Page(render_report(*folders)).rows
-    assert ["finding", "count", "paper"] in rows
-    assert ["Mass", "1,200", "5,782"] in rows
-    assert ["Hernia", "7", "227"] in rows
-    assert ["gan", "generator", "3,606,976", "3,606,976"] in rows
-    assert ["gan", "extra", "1,234", ""] in rows
-    assert ["quarantined: truncated file", "1"] in rows
+def test_tables_hold_the_numbers_with_commas_and_blanks_where_none_is(page):
+    assert ["finding", "count", "paper"] in page.rows
+    assert ["Mass", "1,200", "5,782"] in page.rows
+    assert ["Hernia", "7", "227"] in page.rows
+    assert ["gan", "generator", "3,606,976", "3,606,976", "", ""] in page.rows
+    assert ["gan", "extra", "1,234", "", "1,000", "without biases"] in page.rows
+    assert ["quarantined: truncated file", "1"] in page.rows
 
 
-def test_counts_by_split_and_view_stand_below_their_split(folders):
-    rows = Page(render_report(*folders)).rows
-    assert ["", "in all", "train", "validation", "test"] in rows
-    assert ["finding", "group", *(["all", "PA", "AP", "unknown"] * 4)] in rows
+def test_counts_by_split_and_view_stand_below_their_split(page):
+    assert ["", "in all", "train", "validation", "test"] in page.rows
+    assert ["finding", "group", *(["all", "PA", "AP", "unknown"] * 4)] in page.rows
     train, test = ["1,100", "1,100", "0", "0"], ["100", "100", "0", "0"]
     in_all = ["1,200", "1,200", "0", "0"]
-    assert ["Mass", "head", *in_all, *train, *["0"] * 4, *test] in rows
+    assert ["Mass", "head", *in_all, *train, *["0"] * 4, *test] in page.rows
 
 
-def test_findings_that_occur_together_stand_in_a_table(folders):
-    rows = Page(render_report(*folders)).rows
+def test_findings_that_occur_together_stand_in_a_table(page):
     findings = [name for name in PAPER_COUNTS if name != "No Finding"]
     header = ["finding", *(name.replace("_", " ") for name in findings), "alone"]
-    assert header in rows
-    (hernia,) = (row for row in rows if row[0] == "Hernia" and len(row) == len(header))
+    assert header in page.rows
+    (hernia,) = (row for row in page.rows if row[0] == "Hernia" and len(row) == len(header))
     assert [hernia[header.index(name)] for name in ("Hernia", "Mass", "alone")] == ["7", "7", "0"]
 
 
-def test_the_training_is_told_in_figures(folders):
-    text = " ".join(Page(render_report(*folders)).text.split())
+def test_versions_layers_and_times_stand_in_tables(page):
+    assert ["fs_v1", "1,000", "yes", "linear"] in page.rows
+    assert ["v3", "1,000", "no", "1"] in page.rows
+    assert ["CONVT2D 1", "1,344", "4*4*14*6"] in page.rows
+    assert ["CONVT2D 2", "1,344", "4*4*14*6"] in page.rows
+    assert ["Input", "", ""] in page.rows
+    assert ["gan", "219.5"] in page.rows
+
+
+def test_a_sweep_s_rows_of_samples_are_named_in_the_order_of_its_summary(html, page):
+    assert re.findall(r"<li>(.*?)</li>", html) == ["beta 1", "beta 0.1"]
+    assert ["member", "steps", "images per second", "loss/total"] in page.rows
+    assert ["beta_1", "135", "77.29", "1,235"] in page.rows
+    assert ["beta_0.1", "135", "77.31", "0.1235"] in page.rows
+
+
+def test_the_training_is_told_in_figures(page):
+    text = spoken(page)
     assert "12,345 steps on 44,625 images of cxr14 in 3,600 s: 220 images/s" in text
     assert "on A quick <GPU>" in text
     assert "bf16-mixed" in text
@@ -174,12 +286,37 @@ def test_the_training_is_told_in_figures(folders):
     assert "kedro run --pipeline=gan" not in text
 
 
-def test_what_stands_in_files_is_shown_and_never_taken_for_html(folders):
-    reports, _ = folders
+def test_what_is_wrong_with_a_model_is_said_plainly(page):
+    text = spoken(page)
+    assert text.count("Warning:") == 2
+    assert "Warning: posterior collapse: lower <beta>" in text
+    assert "Warning: and another" in text
+    assert "Beta 0.1, Z = 1024; images are drawn from the mixture" in text
+
+
+@pytest.mark.parametrize(("fine_tune", "word"), [(False, "frozen"), (True, "fine-tuned")])
+def test_a_gmvae_s_version_encoder_and_weights_are_told(empty, fine_tune, word):
+    save_gmvae(*empty, fine_tune=fine_tune)
+    page = Page(render_report(*empty))
+    text = spoken(page)
+    assert f"Version v8: encoder vgg16, {word}, weights random; decoder 2; Z = 2000" in text
+    assert "Trained with the findings" not in text
+    assert "Reconstructions by the GMVAE" in page.images
+    assert "Samples from the prior and from the mixture" not in page.images
+
+
+def test_the_findings_of_a_conditional_model_are_told(empty):
+    save_gmvae(*empty, findings=["Mass", "Edema"])
+    text = spoken(Page(render_report(*empty)))
+    assert "Trained with the findings Mass, Edema." in text
+
+
+def test_what_stands_in_files_is_shown_and_never_taken_for_html(empty):
+    reports, _ = empty
     reason = "<script>alert('&')</script>"
     table = pd.DataFrame({"what": [reason], "images": [2]})
     table.to_csv(reports / "image_accounting.csv", index=False)
-    html = render_report(*folders)
+    html = render_report(*empty)
     assert "<script>" not in html
     assert [reason, "2"] in Page(html).rows
 
@@ -192,34 +329,44 @@ def test_no_image_that_was_left_out_or_shared_is_named(folders):
     assert "00000001" not in render_report(*folders)
 
 
+def missing(page):
+    """The pipelines that the page names for parts that are not there, in their order."""
+    return re.findall(r"Not made yet: kedro run --pipeline=(\w+)", page.text)
+
+
 def test_an_empty_project_says_which_command_makes_each_part(tmp_path):
     page = Page(render_report(tmp_path / "reports", tmp_path / "models"))
     assert page.images == {}
     assert page.rows == []
-    commands = re.findall(r"Not made yet: (kedro run --pipeline=\w+)", page.text)
-    assert commands == [
-        f"kedro run --pipeline={name}"
-        for name in (*["labels"] * 4, *["preprocessing"] * 2, "reporting", *MODELS)
-    ]
+    of_data = [*["labels"] * 4, *["preprocessing"] * 2]
+    assert missing(page) == [*of_data, *MODELS, *SWEEPS, *["reporting"] * 4, "gan"]
 
 
-@pytest.mark.parametrize(
-    ("path", "command"),
-    [
-        ("class_counts.csv", "labels"),
-        ("class_counts_by_split_and_view.csv", "labels"),
-        ("cooccurrence.csv", "labels"),
-        ("transformed_images.png", "preprocessing"),
-        ("parameter_counts.csv", "reporting"),
-        ("gan/samples.png", "gan"),
-        ("gan/history.csv", "gan"),
-    ],
-)
-def test_one_missing_part_names_its_command_and_hides_no_other(folders, path, command):
+def test_missing_parts_name_their_commands_and_hide_no_others(folders, page):
     reports, models = folders
-    whole = set(Page(render_report(reports, models)).images)
-    (reports / path).unlink()
-    page = Page(render_report(reports, models))
-    named = set(re.findall(r"Not made yet: kedro run --pipeline=(\w+)", page.text))
-    assert named - {model for model in MODELS if model != "gan"} == {command}
-    assert len(whole - set(page.images)) == (0 if path.startswith("parameter") else 1)
+    for path in (
+        "class_counts_by_split_and_view.csv",
+        "transformed_images.png",
+        "gan/samples.png",
+        "vae/history.csv",
+        "vae/samplers.png",
+        "vae_beta_sweep/history.csv",
+        "gmvae_versions.csv",
+        "layers_decoder_2.csv",
+    ):
+        (reports / path).unlink()
+    (reports / "training_times.csv").write_text("model,images_per_second\n")  # of no model
+    left = Page(render_report(reports, models))
+    assert missing(left) == [
+        *("labels", "labels", "preprocessing", "gan", "vae", "vae", "vae", "gmvae"),
+        *("vae_beta_sweep", "gmvae_sweep", "reporting", "reporting", "gan"),
+    ]
+    assert [text for text in page.images if text not in left.images] == [
+        "Images a finding",
+        "Images after resizing, cropping and equalising",
+        "Synthetic images of the GAN",
+        "Samples from the prior and from the mixture",
+        "Losses of the VAE",
+        "Diagnostics of the VAE",
+        "The VAE for each beta: losses",
+    ]

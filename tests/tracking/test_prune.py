@@ -9,6 +9,7 @@ import mlflow
 import pytest
 from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
+from cxr_pipeline import tracking
 from cxr_pipeline.tracking.prune import prune_models
 
 
@@ -143,6 +144,17 @@ def test_runs_of_other_experiments_and_runs_without_a_model_are_not_looked_at(
     monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", client.create_experiment("another"))
     assert prune_models(keep=1, dry_run=False).empty
     assert files(client, old) == WHOLE
+
+
+def test_the_runs_of_a_sweep_s_members_hold_no_model_to_prune(client, trained, tmp_path):
+    old = trained()
+    with mlflow.start_run(), tracking.nested_run("vae beta_1", {"beta": 1.0}):
+        (tmp_path / "samples.png").write_bytes(b"a sheet")
+        tracking.log_file(tmp_path / "samples.png", "samples")
+        member = mlflow.active_run().info.run_id
+    new = trained()
+    assert actions(prune_models(keep=1, dry_run=False)) == {new: "kept", old: "removed"}
+    assert client.list_artifacts(member, "samples")
 
 
 def refuse(repository, path):

@@ -34,6 +34,10 @@ CXR_LT_FINDINGS = (
 CLASSES = (*FINDINGS, *CXR_LT_FINDINGS, NO_FINDING)
 """Every name that a label may have, in the order of our columns."""
 
+BALANCES = ("training", "flat")
+"""What a conditional model may be asked for in place of findings: those of the training set, as
+often as there, or each equally often."""
+
 # Table 1. The paper counts NIH-CXR-LT's labels, in which 955 images that NIH lists as
 # 'No Finding' have one of five further findings: hence 59,406 and not NIH's 60,361.
 PAPER_COUNTS = {

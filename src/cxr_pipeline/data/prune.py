@@ -1,12 +1,14 @@
-"""Old image stores: which to keep, and removing the others."""
+"""Old image stores and features: which to keep, and removing the others."""
 
+import json
 import logging
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Container, Iterable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -19,8 +21,19 @@ REMOVED = "removed"
 WOULD_REMOVE = "would remove"
 LEFT_ALONE = "left alone"
 
-STORE_NAME = re.compile("[0-9a-f]{16}")
-STORE_FILES = (MANIFEST, INDEX, QUARANTINE, "shard_*.npy", "shard_*.json")
+VERSION_NAME = re.compile("[0-9a-f]{16}")
+
+
+class Kind(NamedTuple):
+    """What lies in versions in a folder."""
+
+    name: str
+    files: tuple[str, ...]
+    """Patterns; a folder without any such file is no version."""
+
+
+STORE = Kind("image store", (MANIFEST, INDEX, QUARANTINE, "shard_*.npy", "shard_*.json"))
+FEATURES = Kind("feature cache", (MANIFEST, "shard_*.npy"))
 
 
 class Version(NamedTuple):
@@ -54,18 +67,55 @@ def prune_stores(root: Path, *, keep: int, dry_run: bool) -> pd.DataFrame:
     Returns:
         See `Version`; an entry of the folder a row, the one used last first.
     """
+    return _prune(root, STORE, lambda path: True, keep=keep, dry_run=dry_run)
+
+
+def prune_features(
+    root: Path, digests: Container[str], *, keep: int, dry_run: bool
+) -> pd.DataFrame:
+    """Remove the features whose image store is gone, and those that were not used lately.
+
+    Args:
+        root: The folder that holds all versions (see `training.feature_cache`).
+        digests: Those of the image stores that are kept.
+        keep: How many to keep, those used last.
+        dry_run: Only say what would be removed.
+
+    Returns:
+        As `prune_stores` does.
+    """
+
+    def has_images(path: Path) -> bool:
+        digest = _read_manifest(path).get("image_store_digest")
+        return digest is None or digest in digests
+
+    return _prune(root, FEATURES, has_images, keep=keep, dry_run=dry_run)
+
+
+def digests_left(root: Path, pruned: pd.DataFrame) -> set[str]:
+    """Read the digests of the image stores that `prune_stores` kept, or would keep."""
+    left = pruned["version"][~pruned["action"].isin([REMOVED, WOULD_REMOVE])]
+    manifests = [_read_manifest(root / version) for version in left]
+    return {manifest["digest"] for manifest in manifests if "digest" in manifest}
+
+
+def _prune(
+    root: Path, kind: Kind, wanted: Callable[[Path], bool], *, keep: int, dry_run: bool
+) -> pd.DataFrame:
     versions = []
-    stores = 0
-    for path in sorted(root.iterdir(), key=_last_used, reverse=True):
-        if not _is_store(path):
+    kept = 0
+    for path in sorted(root.iterdir(), key=partial(_last_used, kind), reverse=True):
+        if not _is_version(kind, path):
             action = LEFT_ALONE
-            logger.warning("'%s' is no image store: left alone", path)
+            logger.warning("'%s' is no %s: left alone", path, kind.name)
+        elif kept < keep and wanted(path):
+            action = KEPT
+            kept += 1
         else:
-            stores += 1
-            action = KEPT if stores <= keep else WOULD_REMOVE if dry_run else REMOVED
-        version = Version("image store", path.name, _last_used(path), _size(path), action)
+            action = WOULD_REMOVE if dry_run else REMOVED
+        version = Version(kind.name, path.name, _last_used(kind, path), _size(path), action)
         if action == REMOVED:
-            # First, so that a removal cut short leaves nothing that passes for a finished store.
+            # First, so that a removal cut short leaves nothing that passes for a finished version.
             (path / MANIFEST).unlink(missing_ok=True)
             shutil.rmtree(path)
         versions.append(version)
@@ -86,15 +136,24 @@ def say_if_gone(version: Version) -> None:
         )
 
 
-def _is_store(path: Path) -> bool:
-    if path.is_symlink() or not STORE_NAME.fullmatch(path.name):
+def _is_version(kind: Kind, path: Path) -> bool:
+    if path.is_symlink() or not VERSION_NAME.fullmatch(path.name):
         return False
-    return any(any(path.glob(pattern)) for pattern in STORE_FILES)
+    return any(any(path.glob(pattern)) for pattern in kind.files)
 
 
-def _last_used(path: Path) -> datetime:
+def _read_manifest(path: Path) -> dict[str, Any]:
+    """Read what a version was made from; empty if it is unfinished or damaged."""
+    try:
+        manifest = json.loads((path / MANIFEST).read_text())
+    except (OSError, ValueError):
+        return {}
+    return manifest if isinstance(manifest, dict) else {}
+
+
+def _last_used(kind: Kind, path: Path) -> datetime:
     manifest = path / MANIFEST
-    dated = [manifest] if _is_store(path) and manifest.is_file() else _all_in(path)
+    dated = [manifest] if _is_version(kind, path) and manifest.is_file() else _all_in(path)
     return datetime.fromtimestamp(max(entry.lstat().st_mtime for entry in dated), UTC)
 
 

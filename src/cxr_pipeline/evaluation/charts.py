@@ -1,36 +1,47 @@
-"""Charts of losses."""
+"""Charts of what training recorded: losses, and how it was going."""
 
 import itertools
+import math
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 OURS, PAPER = "#1f6f8b", "#c9a227"
-SMOOTHING_STEPS = 50
-
-
 COLOURS = (
     OURS, PAPER, "#8b1f4b", "#4b8b1f", "#5b3a9e", "#c9632a", "#2a9d8f", "#7a7a7a", "#b5179e",
 )  # fmt: skip
+BEHIND = "#9a9a9a"
+
+SMOOTHING_STEPS = 50
+
+LOGARITHMIC_ABOVE = 30
+"""An axis is logarithmic if the highest value shown is more than this many times what nine in ten
+values exceed: else the lowest curve, or the end of all, would lie flat on the ground."""
+
+HELD_OUT = ("validation", "train")
+GROUPS = (*HELD_OUT, "latent", "quality", "scores", "gradient")
+"""What the diagnostics show, in this order: the first part of a metric's name."""
+ONE_PANEL = ("scores", "gradient")
+"""Groups whose metrics are read beside one another."""
+PANEL_COLUMNS = 3
+
+Curves = dict[str, tuple[str, pd.DataFrame]]
+"""Colour and rows (`step`, `value`) of each curve, by its name."""
 
 
 def loss_chart(history: pd.DataFrame) -> Figure:
     """Draw each loss over the training steps, with a running mean above the raw curve.
 
-    The highest values, mostly of the first steps, may run off the top: those after them are what
-    one looks for.
+    The most extreme values, mostly of the first steps, may run off the chart: those after them are
+    what one looks for. Losses that are far apart get a logarithmic axis, which says so.
 
     Args:
         history: `step`, `metric`, `value`; metrics named `loss/...` are drawn.
     """
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    axes = figure.subplots()
-    losses = history[history["metric"].str.startswith("loss/")]
-    for colour, (metric, rows) in zip(itertools.cycle(COLOURS), losses.groupby("metric")):
-        _draw_curve(axes, rows, colour, str(metric).removeprefix("loss/"))
-    _finish(axes, losses["value"])
-    return figure
+    losses = history[history["metric"].str.startswith("loss/")].groupby("metric")
+    return _one_panel({str(name).removeprefix("loss/"): rows for name, rows in losses})
 
 
 def sweep_chart(history: pd.DataFrame) -> Figure:
@@ -39,26 +50,89 @@ def sweep_chart(history: pd.DataFrame) -> Figure:
     Args:
         history: `step`, `metric`, `value`, `member`; the metric `loss/total` is drawn.
     """
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    axes = figure.subplots()
-    losses = history[history["metric"] == "loss/total"]
-    members = losses.groupby("member", sort=False)
-    for colour, (member, rows) in zip(itertools.cycle(COLOURS), members):
-        _draw_curve(axes, rows, colour, str(member).replace("_", " "))
-    _finish(axes, losses["value"])
+    losses = history[history["metric"] == "loss/total"].groupby("member", sort=False)
+    return _one_panel({str(member).replace("_", " "): rows for member, rows in losses})
+
+
+def diagnostics_chart(history: pd.DataFrame) -> Figure:
+    """Draw how training was going, a panel a metric.
+
+    Of `GROUPS`, what is there: losses on images held out, with the same loss in training behind
+    them; active latents, and components in use; the diversity of what a GAN draws, and its
+    discriminator's scores; the norms of gradients.
+
+    Args:
+        history: `step`, `metric`, `value`.
+    """
+    panels = _panels(history)
+    rows = max(1, math.ceil(len(panels) / PANEL_COLUMNS))
+    figure = Figure(figsize=(3.2 * PANEL_COLUMNS, 2.4 * rows), layout="constrained")
+    grid = figure.subplots(rows, PANEL_COLUMNS, squeeze=False)
+    for axes, (title, curves) in zip(grid.flat, panels.items(), strict=False):
+        _draw_curves(axes, curves)
+        axes.set_title(title, loc="left", fontsize="medium")
+        axes.set_xlim(0, history["step"].max())
+        if axes.get_yscale() == "log":
+            axes.set_ylabel("logarithmic", fontsize="small")
+        if len(curves) > 1:
+            axes.legend(frameon=False, fontsize="small")
+    for axes in grid.flat[len(panels) :]:
+        axes.set_axis_off()
     return figure
 
 
-def _draw_curve(axes: Axes, rows: pd.DataFrame, colour: str, name: str) -> None:
-    values = rows.set_index("step")["value"].sort_index()
-    window = max(1, min(SMOOTHING_STEPS, len(values) // 10))
-    axes.plot(values, color=colour, alpha=0.25, linewidth=0.8)
-    axes.plot(values.rolling(window, min_periods=1).mean(), color=colour, label=name)
+def _panels(history: pd.DataFrame) -> dict[str, Curves]:
+    """The curves of each panel, by its title."""
+    metrics = {str(metric): rows for metric, rows in history.groupby("metric", sort=False)}
+    panels: dict[str, Curves] = {}
+    for group in GROUPS:
+        of_group = [metric for metric in metrics if metric.startswith(f"{group}/")]
+        for colour, metric in zip(itertools.cycle(COLOURS), of_group):
+            name = metric.removeprefix(f"{group}/")
+            spoken = name.replace("_", " ")
+            if group in ONE_PANEL:
+                panels.setdefault(group, {})[spoken] = (colour, metrics[metric])
+                continue
+            curves = {group: (OURS, metrics[metric])}
+            if group in HELD_OUT and f"loss/{name}" in metrics:
+                curves = {"in training": (BEHIND, metrics[f"loss/{name}"])} | curves
+            panels[f"{group}: {spoken}"] = curves
+    return panels
 
 
-def _finish(axes: Axes, values: "pd.Series[float]") -> None:
+def _one_panel(losses: dict[str, pd.DataFrame]) -> Figure:
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    colours = itertools.cycle(COLOURS)
+    _draw_curves(axes, {name: (next(colours), rows) for name, rows in losses.items()})
     axes.set_xlabel("step")
-    axes.set_ylabel("loss")
-    axes.set_ylim(0, 1.2 * float(values.quantile(0.99)) or 1)
-    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_ylabel("loss, logarithmic axis" if axes.get_yscale() == "log" else "loss")
     axes.legend(frameon=False)
+    return figure
+
+
+def _draw_curves(axes: Axes, curves: Curves) -> None:
+    for name, (colour, rows) in curves.items():
+        values = rows.set_index("step")["value"].sort_index()
+        window = max(1, min(SMOOTHING_STEPS, len(values) // 10))
+        marker = "o" if len(values) == 1 else None  # a line through one point is not seen
+        axes.plot(values, color=colour, alpha=0.25, linewidth=0.8)
+        smooth = values.rolling(window, min_periods=1, center=True).mean()
+        axes.plot(smooth, color=colour, label=name, marker=marker)
+    axes.spines[["top", "right"]].set_visible(False)
+    drawn = [rows["value"].to_numpy() for _, rows in curves.values()]
+    _scale(axes, np.concatenate([*drawn, []]))
+
+
+def _scale(axes: Axes, values: np.ndarray) -> None:
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return
+    lowest, low, highest = np.quantile(values, [0.01, 0.1, 0.99])
+    if low > 0 and highest > LOGARITHMIC_ABOVE * low:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:,g}")
+        axes.set_ylim(np.quantile(values[values > 0], 0.01) / 1.2, 1.2 * highest)
+    else:
+        bottom, top = min(0.0, 1.2 * lowest), max(0.0, 1.2 * highest)
+        axes.set_ylim(bottom, top if top > bottom else 1.0)

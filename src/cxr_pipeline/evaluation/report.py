@@ -4,20 +4,24 @@ import base64
 import io
 import json
 from collections.abc import Callable
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 
 from cxr_pipeline.data.class_counts import VIEWS
 from cxr_pipeline.data.splits import SPLITS
-from cxr_pipeline.evaluation.charts import loss_chart
+from cxr_pipeline.evaluation.charts import diagnostics_chart, loss_chart, sweep_chart
 from cxr_pipeline.evaluation.label_charts import class_count_chart, cooccurrence_chart
 
 MODELS = ("gan", "vae", "gmvae")
+SWEEPS = ("vae_beta_sweep", "gmvae_sweep")
+DECODERS = ("1", "2")
+"""Those that the paper lists layer by layer."""
 
 
 def render_report(reports: Path, models: Path) -> str:
@@ -45,21 +49,39 @@ def render_report(reports: Path, models: Path) -> str:
         transformed_images=_picture(reports / "transformed_images.png"),
         image_accounting=_table(reports / "image_accounting.csv"),
         parameter_counts=_table(reports / "parameter_counts.csv"),
+        gmvae_versions=_table(reports / "gmvae_versions.csv"),
+        decoder_layers={name: _table(reports / f"layers_decoder_{name}.csv") for name in DECODERS},
+        training_times=_table(reports / "training_times.csv"),
         models=[_model(name, reports / name, models / name / "config.json") for name in MODELS],
+        sweeps={name: _sweep(reports / name) for name in SWEEPS},
     )
 
 
 def _model(name: str, folder: Path, config: Path) -> dict[str, Any]:
-    steps = sorted((folder / "progress").glob("step_*.png"))
+    steps = {
+        int(path.stem.removeprefix("step_")): _picture(path)
+        for path in (folder / "progress").glob("step_*.png")
+    }
     return {
         "name": name,
         "config": json.loads(config.read_text()) if config.is_file() else None,
-        "losses": _chart(loss_chart, folder / "history.csv"),
         "samples": _picture(folder / "samples.png"),
-        "progress": [
-            {"step": int(path.stem.removeprefix("step_")), "picture": _picture(path)}
-            for path in steps
-        ],
+        "samplers": _picture(folder / "samplers.png"),
+        "reconstructions": _picture(folder / "reconstructions.png"),
+        "losses": _chart(loss_chart, folder / "history.csv"),
+        "diagnostics": _chart(diagnostics_chart, folder / "history.csv"),
+        "progress": sorted(steps.items()),
+    }
+
+
+def _sweep(folder: Path) -> dict[str, Any]:
+    """A sweep's losses, where each member ended, and a row of samples of each, in that order."""
+    summary = _table(folder / "summary.csv")
+    return {
+        "losses": _chart(sweep_chart, folder / "history.csv"),
+        "summary": summary,
+        "samples": _picture(folder / "samples.png"),
+        "members": [row[0] for row in summary["rows"]] if summary else [],
     }
 
 
@@ -78,15 +100,25 @@ def _table(path: Path) -> dict[str, Any] | None:
 
 def _content(table: pd.DataFrame) -> dict[str, Any]:
     table = table.convert_dtypes()
-    rows = [
-        [
-            "" if pd.isna(cell) else f"{cell:,}" if isinstance(cell, Integral) else cell
-            for cell in row
-        ]
-        for row in table.itertuples(index=False)
+    rows = [[_written(cell) for cell in row] for row in table.itertuples(index=False)]
+    numeric = [
+        pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_bool_dtype(dtype)
+        for dtype in table.dtypes
     ]
-    numeric = [pd.api.types.is_numeric_dtype(dtype) for dtype in table.dtypes]
     return {"columns": list(table.columns), "numeric": numeric, "rows": rows}
+
+
+def _written(cell: Any) -> str:
+    if pd.isna(cell):
+        return ""
+    if isinstance(cell, bool | np.bool_):
+        return "yes" if cell else "no"
+    if isinstance(cell, Real):
+        # Four digits say enough of what was measured; what was counted is written out.
+        number = float(cell)
+        whole = isinstance(cell, Integral) or abs(number) >= 1000
+        return f"{number:,.0f}" if whole else f"{number:.4g}"
+    return str(cell)
 
 
 def _chart(draw: Callable[..., Figure], *paths: Path) -> str | None:

@@ -70,7 +70,7 @@ def check_parameters(raw: dict[str, Any]) -> Parameters:
         return Parameters.model_validate(raw)
     except ValidationError as error:
         problems = "; ".join(_explain(problem) for problem in error.errors())
-        raise ValueError(f"{problems} (see conf/base/parameters.yml)") from None
+        raise ValueError(f"{problems} (see conf/base/parameters*.yml)") from None
 
 
 def _explain(problem: Any) -> str:

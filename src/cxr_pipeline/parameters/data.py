@@ -167,6 +167,8 @@ class PreprocessingParameters(ClosedModel):
 class PruneParameters(ClosedModel):
     """How many old versions are kept."""
 
-    stores: PositiveInt = Field(description="Image stores kept: those used last.")
+    stores: PositiveInt = Field(
+        description="Kept in each folder of image stores, and of features: those used last."
+    )
     models: PositiveInt = Field(description="Finished MLflow runs of each model that keep it.")
     dry_run: bool = Field(description="Only say what would be removed.")

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, computed_field, field_validator, model_validator
 
-from cxr_pipeline.data.findings import NO_FINDING
+from cxr_pipeline.data.findings import BALANCES, NO_FINDING
 from cxr_pipeline.parameters.data import SelectionParameters
 from cxr_pipeline.parameters.fields import (
     ClosedModel,
@@ -17,8 +17,6 @@ from cxr_pipeline.parameters.fields import (
 )
 
 NonNegativeInt = Annotated[int, Field(ge=0)]
-
-BALANCES = ("training", "flat")
 
 
 def _balance_or_finding(text: str) -> str:
@@ -207,8 +205,9 @@ class VaeBetaSweepParameters(ClosedModel):
     @field_validator("betas", mode="before")
     @classmethod
     def _as_typed(cls, value: Any) -> Any:
-        parts = as_list(value)
-        return [float(part) for part in parts] if isinstance(value, str) else parts
+        if isinstance(value, str):
+            return [float(part) for part in as_list(value)]
+        return [value] if isinstance(value, int | float) else value
 
 
 class GmvaeSweepParameters(ClosedModel):

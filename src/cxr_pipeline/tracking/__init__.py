@@ -76,9 +76,18 @@ def nested_run(name: str, parameters: Mapping[str, Any]) -> Iterator[None]:
     if mlflow.active_run() is None:
         yield
         return
-    with mlflow.start_run(run_name=name, nested=True):
+    mlflow.start_run(run_name=name, nested=True)
+    # MLflow's own context manager would take Ctrl-C for a failure.
+    status = "FAILED"
+    try:
         mlflow.log_params(flattened(parameters))
         yield
+        status = "FINISHED"
+    except KeyboardInterrupt:
+        status = "KILLED"
+        raise
+    finally:
+        mlflow.end_run(status)
 
 
 def flattened(parameters: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -95,22 +95,22 @@ def find_checkpoint(folder: Path) -> Checkpoint | None:
     remedy = f"delete '{folder}' to train from the start"
     try:
         record = json.loads(path.read_text())
-        tensors = folder / Path(record["tensors"]).name
-        intact = file_digest(tensors) == record["sha256"]
-    except (OSError, ValueError, KeyError) as error:
+        found = Checkpoint(
+            step=int(record["step"]),
+            identity=dict(record["identity"]),
+            history=[
+                (int(step), str(metric), float(value)) for step, metric, value in record["history"]
+            ],
+            seconds=float(record["seconds"]),
+            finished=bool(record["finished"]),
+            tensors=folder / Path(record["tensors"]).name,
+        )
+        intact = file_digest(found.tensors) == record["sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"checkpoint '{path}' is damaged ({error}): {remedy}") from error
     if not intact:
-        raise ValueError(f"checkpoint '{tensors}' is damaged (wrong SHA-256): {remedy}")
-    return Checkpoint(
-        step=record["step"],
-        identity=record["identity"],
-        history=[
-            (int(step), str(metric), float(value)) for step, metric, value in record["history"]
-        ],
-        seconds=record["seconds"],
-        finished=record["finished"],
-        tensors=tensors,
-    )
+        raise ValueError(f"checkpoint '{found.tensors}' is damaged (wrong SHA-256): {remedy}")
+    return found
 
 
 def restore(

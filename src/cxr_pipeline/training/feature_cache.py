@@ -23,7 +23,7 @@ from lightning.fabric import Fabric
 
 from cxr_pipeline.data.batches import to_unit_interval
 from cxr_pipeline.data.files import file_digest, json_digest, write_atomically, write_json
-from cxr_pipeline.data.store import ImageStore, shard_name
+from cxr_pipeline.data.store import MANIFEST, ImageStore, shard_name
 from cxr_pipeline.models.encoder_weights import encoder_record, load_encoder_weights
 from cxr_pipeline.models.encoders import FEATURE_SIZE, FEATURES, IMAGE_SIZE, ImageEncoder
 from cxr_pipeline.randomness import derive_seed
@@ -32,7 +32,6 @@ from cxr_pipeline.training.progress import progress
 
 logger = logging.getLogger(__name__)
 
-MANIFEST = "manifest.json"
 FORMAT = 1
 ENCODED_AT_ONCE = 32
 

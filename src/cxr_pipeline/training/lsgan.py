@@ -150,6 +150,8 @@ class LsganTask:
         positions, as a share of that of real ones.
         """
         real = to_unit_interval(examples["pixels"])
+        if len(real) < 2:
+            return Diagnosis({})  # one image does not vary
         drawn = self.sample(noise, examples["findings"])
         diversity = float(drawn.std(dim=0).mean() / real.std(dim=0).mean())
         warnings = {}

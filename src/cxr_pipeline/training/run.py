@@ -13,8 +13,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from cxr_pipeline.data.conditions import conditions, label_balance, multi_hot
+from cxr_pipeline.data.conditions import (
+    asked_findings,
+    conditions,
+    label_balance,
+    multi_hot,
+)
 from cxr_pipeline.data.files import write_bytes
+from cxr_pipeline.data.findings import BALANCES
 from cxr_pipeline.data.png import encode_png
 from cxr_pipeline.data.selection import Selection, selection_from
 from cxr_pipeline.data.sheets import comparison_sheet, image_sheet
@@ -62,6 +68,20 @@ def own_identity(parameters: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in parameters.items() if key not in NOT_IDENTITY}
 
 
+def check_image_size(model: str, size: int) -> None:
+    """Check that a model draws images of a size.
+
+    Raises:
+        ValueError: If it draws others.
+    """
+    own = MODELS[model].IMAGE_SIZE
+    if size != own:
+        raise ValueError(
+            f"the {model} draws {own} px images, the image store holds {size} px: set "
+            f"preprocessing.size={own}"
+        )
+
+
 def train_on_store(
     model: str,
     images: ImageStore,
@@ -92,16 +112,21 @@ def train_on_store(
             `engine.train` says.
     """
     kind = MODELS[model]
-    if images.size != kind.IMAGE_SIZE:
-        raise ValueError(
-            f"the {model} draws {kind.IMAGE_SIZE} px images, the image store holds {images.size} "
-            f"px: set preprocessing.size={kind.IMAGE_SIZE}"
-        )
+    check_image_size(model, images.size)
     selection = selection_from(parameters["selection"])
     rows = images.rows(split="train", selection=selection)
     settings = _settings(model, parameters, len(rows), reuse=reuse)
     architecture = kind.architecture(parameters, conditions(images.classes))
     entries = architecture["findings"]
+    labels = images.index["findings"].iloc[rows]
+    if entries and labels.nunique() == 1:
+        raise ValueError(
+            f"all {len(rows)} training images have the same findings ({labels.iloc[0]}): a "
+            f"conditional model learns nothing from them; widen {model}.selection"
+        )
+    asked = [name for name in parameters.get("sample_findings", ()) if name not in BALANCES]
+    if asked:
+        asked_findings(asked, entries)  # the labels may know fewer findings than there are
     held_out = _held_out(images, selection, entries, features)
 
     def sheet_file(step: int) -> Path:
@@ -152,7 +177,7 @@ def train_on_store(
         **record_outcome(outcome),
     }
     if entries:
-        config["training_labels"] = label_balance(images.index["findings"].iloc[rows])
+        config["training_labels"] = label_balance(labels)
     history = pd.DataFrame(outcome.history, columns=["step", "metric", "value"])
     again = outcome.reconstructions
     sheet = None

@@ -51,26 +51,49 @@ def checkpoint_to_resume(
     settings: Settings, folder: Path, identity: dict[str, Any]
 ) -> Checkpoint | None:
     """Find the checkpoint to go on from; `None` is to start anew."""
-    found = None if settings.resume is False else find_checkpoint(folder)
-    if found is None:
-        if settings.resume is True:
-            raise ValueError(f"resume=true, but '{folder}' holds no checkpoint: set resume=false")
+    if settings.resume is False:
         return None
-    obstacle = obstacle_to_resuming(found, settings, identity)
-    if obstacle and settings.resume is True:
-        raise ValueError(f"the checkpoint in '{folder}' {obstacle}: set resume=false")
-    if settings.resume == "auto" and found.finished:
-        same = settings.reuse and not obstacle and found.step == settings.steps
-        return found if same else None
+    if settings.resume is True:
+        found = require_checkpoint(folder)
+        require_same_run(found, folder, identity, settings.steps)
+        return found
+    latest = find_checkpoint(folder)
+    if latest is None:
+        return None
+    obstacle = obstacle_to_resuming(latest, identity, settings.steps)
+    if latest.finished:
+        same = settings.reuse and not obstacle and latest.step == settings.steps
+        return latest if same else None
     if obstacle:
         logger.warning("The unfinished run in '%s' %s: starting anew", folder, obstacle)
         return None
+    return latest
+
+
+def require_checkpoint(folder: Path) -> Checkpoint:
+    """Find the checkpoint that `resume=true` goes on from.
+
+    Raises:
+        ValueError: If there is none, or it is damaged.
+    """
+    found = find_checkpoint(folder)
+    if found is None:
+        raise ValueError(f"resume=true, but '{folder}' holds no checkpoint: set resume=false")
     return found
 
 
-def obstacle_to_resuming(
-    found: Checkpoint, settings: Settings, identity: dict[str, Any]
-) -> str | None:
+def require_same_run(found: Checkpoint, folder: Path, identity: dict[str, Any], steps: int) -> None:
+    """Check that `resume=true` can go on from a checkpoint.
+
+    Raises:
+        ValueError: If it is of another run, or further than `steps`.
+    """
+    obstacle = obstacle_to_resuming(found, identity, steps)
+    if obstacle:
+        raise ValueError(f"the checkpoint in '{folder}' {obstacle}: set resume=false")
+
+
+def obstacle_to_resuming(found: Checkpoint, identity: dict[str, Any], steps: int) -> str | None:
     """Say why a run cannot go on from a checkpoint, if so."""
     if found.identity != identity:
         keys = sorted(found.identity.keys() | identity.keys())
@@ -80,6 +103,6 @@ def obstacle_to_resuming(
             if found.identity.get(key) != identity.get(key)
         )
         return f"is of another run ({changes})"
-    if found.step > settings.steps:
-        return f"is of step {found.step}, past the {settings.steps} asked for"
+    if found.step > steps:
+        return f"is of step {found.step}, past the {steps} asked for"
     return None

@@ -1,12 +1,14 @@
-"""Pruning: old image stores and old models are removed."""
+"""Pruning: old image stores, features and models are removed."""
 
 from kedro.pipeline import Node, Pipeline
 
 from cxr_pipeline.pipelines.prune.nodes import prune_versions
 
+FOLDERS = ["image_stores", "image_stores_224", "feature_caches"]
+
 
 def create_pipeline() -> Pipeline:
-    """Prune both."""
+    """Prune all three."""
     return Pipeline(
-        [Node(prune_versions, ["image_stores", "params:prune"], "pruned", name="prune_versions")]
+        [Node(prune_versions, [*FOLDERS, "params:prune"], "pruned", name="prune_versions")]
     )

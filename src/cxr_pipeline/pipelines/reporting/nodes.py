@@ -14,6 +14,8 @@ from cxr_pipeline.parameters.models import (
     VaeParameters,
 )
 
+VAE_PARTS = ("encoder", "mean", "logvar", "decoder")
+
 BESIDE_TABLE_5 = ("v4", "v8")
 """Versions with decoder 1 and 2, whose counts Table 5 prints."""
 
@@ -36,12 +38,13 @@ def count_model_parameters(
         "discriminator": Discriminator(patch_scores=gan.patch_scores, findings=findings),
         "generator": Generator(gan.dim_z, findings=findings),
     }
+    network = Vae(vae.dim_z)
     versions = {name: _architecture(row) for name, row in gmvae.versions.items()}
     others = [name for name in BESIDE_TABLE_5 if name in versions and name != gmvae.version]
     counts = pd.concat(
         [
             count_parameters("gan", adversaries),
-            count_parameters("vae", dict(Vae(vae.dim_z).named_children())),
+            count_parameters("vae", {part: getattr(network, part) for part in VAE_PARTS}),
             count_gmvae(versions[gmvae.version]),
             *(count_gmvae(versions[name], f"gmvae {name}") for name in others),
         ],

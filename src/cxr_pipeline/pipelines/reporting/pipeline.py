@@ -12,15 +12,16 @@ from cxr_pipeline.pipelines.reporting.nodes import (
 )
 
 
-def create_pipeline(trained: Sequence[str] = ()) -> Pipeline:
+def create_pipeline(trained: Sequence[str] = (), swept: Sequence[str] = ()) -> Pipeline:
     """Chain the reporting nodes.
 
     Args:
         trained: Models that the same run trains; the page waits for them. Others are shown as
             they were left by earlier runs.
+        swept: Sweeps that the same run makes, likewise.
     """
     made_before = []
-    if trained:
+    if trained or swept:
         made_before += ["class_counts", "class_counts_by_split_and_view", "cooccurrence"]
         made_before += ["image_accounting", "transformed_images"]
     for model in trained:
@@ -29,6 +30,8 @@ def create_pipeline(trained: Sequence[str] = ()) -> Pipeline:
             made_before.append(f"{model}.reconstructions")
     if "vae" in trained:
         made_before.append("vae.samplers")
+    for sweep in swept:
+        made_before += [f"{sweep}.history", f"{sweep}.summary", f"{sweep}.samples"]
     tables = ["parameter_counts", "gmvae_versions", "layers_decoder_1", "layers_decoder_2"]
     return Pipeline(
         [

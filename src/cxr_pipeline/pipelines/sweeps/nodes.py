@@ -32,6 +32,27 @@ Swept = tuple[pd.DataFrame, pd.DataFrame, npt.NDArray[np.uint8]]
 """Histories, with the member's name; where each ended, a row each; a row of samples each."""
 
 
+def beta_members(vae: VaeParameters, sweep: VaeBetaSweepParameters) -> dict[str, dict[str, Any]]:
+    """Name each training of the sweep over betas, with its parameters in JSON's types."""
+    own = vae.model_dump(mode="json")
+    return {f"beta_{beta:.12g}": own | {"beta": beta} for beta in sweep.betas}
+
+
+def version_members(
+    gmvae: GmvaeParameters, sweep: GmvaeSweepParameters
+) -> dict[str, GmvaeParameters]:
+    """Name each training of the sweep over versions, with its parameters."""
+    return {
+        name: gmvae.model_copy(update={"version": name})
+        for name in sweep.versions or gmvae.versions
+    }
+
+
+def checkpoint_folder(models: Path, member: str) -> Path:
+    """Where a member of a sweep keeps its resumable checkpoint."""
+    return models / member / "checkpoint"
+
+
 def sweep_betas(
     images: ImageStore,
     vae: VaeParameters,
@@ -40,8 +61,7 @@ def sweep_betas(
     reports: Path,
 ) -> Swept:
     """Train the VAE once for each beta (the paper's Fig. 5)."""
-    own = vae.model_dump(mode="json")
-    members = {f"beta_{beta:g}": own | {"beta": beta} for beta in sweep.betas}
+    members = beta_members(vae, sweep)
     return _train_each("vae", members, lambda name: (images, {}), models, reports)
 
 
@@ -56,10 +76,7 @@ def sweep_versions(
     """Train each version of the GMVAE (the paper's Figs. 1 to 3)."""
     from cxr_pipeline.training.feature_cache import build_features
 
-    rows = {
-        name: gmvae.model_copy(update={"version": name})
-        for name in sweep.versions or gmvae.versions
-    }
+    rows = version_members(gmvae, sweep)
 
     def data(name: str) -> tuple[ImageStore, dict[str, Any]]:
         features = build_features(plan_features(images, rows[name]), feature_caches)
@@ -77,7 +94,7 @@ def _train_each(
         images, more = data(name)
         with tracking.nested_run(f"{model} {name}", parameters):
             history, end, first = _train_one(
-                model, name, images, parameters, models / name, reports / name, more
+                model, name, images, parameters, models, reports / name, more
             )
         histories.append(history.assign(member=name))
         ends.append({"member": name, **end})
@@ -90,7 +107,7 @@ def _train_one(
     name: str,
     images: ImageStore,
     parameters: dict[str, Any],
-    folder: Path,
+    models: Path,
     reports: Path,
     more: dict[str, Any],
 ) -> tuple[pd.DataFrame, dict[str, float], npt.NDArray[np.uint8]]:
@@ -103,14 +120,14 @@ def _train_one(
         model,
         images,
         parameters,
-        checkpoints=folder / "checkpoint",
+        checkpoints=checkpoint_folder(models, name),
         progress=reports / "progress",
         on_metrics=tracking.log_metrics,
         on_sheet=partial(tracking.log_picture, f"{model}_samples"),
         reuse=True,
         **more,
     )
-    save_model(folder, trained.config, trained.weights)
+    save_model(models / name, trained.config, trained.weights)
     drawn = ImageGenerator(trained.config, trained.weights).pictures(
         SHEET_IMAGES, seed=parameters["sample_seed"], temperature=parameters["temperature"]
     )
@@ -119,10 +136,12 @@ def _train_one(
     write_bytes(reports / "samples.png", sheet)
     tracking.log_file(reports / "samples.png", "samples")
     last = trained.history.groupby("metric")["value"].last()
-    kept = last[~last.index.str.startswith(("gradient/", "speed/"))]
+    # A warning is recorded only while it stands: its last record may be long past.
+    kept = last[~last.index.str.startswith(("gradient/", "speed/", "warning/"))]
     end = {
         "steps": float(trained.config["steps"]),
         "images_per_second": round(trained.config["images_per_second"], 1),
+        "warnings": float(len(trained.config["warnings"])),
         **{str(metric): float(value) for metric, value in kept.items()},
     }
     first = image_sheet(pictures[:SHEET_COLUMNS], columns=SHEET_COLUMNS)

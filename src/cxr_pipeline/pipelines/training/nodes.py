@@ -4,6 +4,7 @@ torch and Fabric take seconds to import: the functions that need them import the
 without training start at once.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,6 @@ from cxr_pipeline.data.synthetic import synthetic_folder
 from cxr_pipeline.parameters.models import GanParameters, GmvaeParameters, VaeParameters
 
 if TYPE_CHECKING:
-    from cxr_pipeline.training.feature_cache import FeatureCache, FeaturePlan
     from cxr_pipeline.training.run import Trained
 
 SHEET_IMAGES = 64
@@ -43,8 +43,11 @@ def train_vae(
     return _made(_train("vae", images, parameters.model_dump(mode="json"), checkpoints, progress))
 
 
-def plan_features(images: ImageStore, parameters: GmvaeParameters) -> "FeaturePlan":
-    """Decide what the encoder shall look at; the catalog computes it as it saves the plan."""
+def plan_features(images: ImageStore, parameters: GmvaeParameters) -> Any:
+    """Decide what the encoder shall look at; the catalog computes it as it saves the plan.
+
+    Returns a `FeaturePlan`; were it named as the type, Kedro would look for it here.
+    """
     from cxr_pipeline.training.feature_cache import FeaturePlan
 
     return FeaturePlan(
@@ -61,12 +64,12 @@ def plan_features(images: ImageStore, parameters: GmvaeParameters) -> "FeaturePl
 
 def train_gmvae(
     images: ImageStore,
-    features: "FeatureCache",
+    features: Any,
     parameters: GmvaeParameters,
     checkpoints: Path,
     progress: Path,
 ) -> Made:
-    """Train the GMVAE."""
+    """Train the GMVAE; `features` is a `FeatureCache`."""
     own = parameters.model_dump(mode="json")
     return _made(_train("gmvae", images, own, checkpoints, progress, features=features))
 
@@ -109,7 +112,7 @@ def draw_samples(
     count: int,
     seed: int,
     temperature: float,
-    findings: str | list[str] | None = None,
+    findings: Sequence[str] = (),
 ) -> tuple[RawFolder, npt.NDArray[np.uint8]]:
     """Draw synthetic images: a data set in the raw layout, and a sheet of the first ones."""
     from cxr_pipeline.training.sampling import ImageGenerator

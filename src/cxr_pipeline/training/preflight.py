@@ -1,0 +1,53 @@
+"""What can be refused before any work: devices, checkpoints and weights that will not do."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cxr_pipeline.training.feature_cache import build_encoder
+from cxr_pipeline.training.precision import choose_precision
+from cxr_pipeline.training.run import check_image_size, own_identity
+from cxr_pipeline.training.settings import require_checkpoint, require_same_run
+
+KNOWN_LATER = ("encoder", "image_store_digest")
+"""What of a checkpoint's identity is settled by the data; the engine compares it."""
+
+
+def check_training(
+    model: str, parameters: Mapping[str, Any], checkpoints: Path, *, image_size: int | None = None
+) -> None:
+    """Refuse a training that cannot begin, or not go on as asked.
+
+    Args:
+        model: Its name, one of `MODELS`.
+        parameters: `TrainingParameters` and the model's own, in JSON's types.
+        checkpoints: The folder of the resumable checkpoint.
+        image_size: Side of the images it will get, in pixels; `None` if that is not known yet.
+
+    Raises:
+        ValueError: If the images are of another size, the device is not there or cannot compute in
+            the precision asked for, or `resume` is true and the checkpoint is absent, damaged or of
+            another run.
+    """
+    if image_size is not None:
+        check_image_size(model, image_size)
+    precision = choose_precision(parameters["precision"], parameters["accelerator"])
+    if parameters["resume"] is not True:
+        return
+    found = require_checkpoint(checkpoints)
+    later = {key: found.identity[key] for key in KNOWN_LATER if key in found.identity}
+    identity = {**later, "model": model, "precision": precision, **own_identity(parameters)}
+    # How long whole epochs take is known once the images are.
+    steps = parameters["max_steps"] or found.step
+    require_same_run(found, checkpoints, identity, steps)
+
+
+def check_encoder(name: str, weights: str | None) -> None:
+    """Refuse weights that an encoder cannot have, by giving it them.
+
+    Args:
+        name: `vgg16` or `densenet121`.
+        weights: See `load_encoder_weights`, which also says what it raises.
+    """
+    if weights is not None:
+        build_encoder(name, normalise=True, weights=weights, seed=0)
