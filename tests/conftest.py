@@ -24,6 +24,7 @@ SAMPLE = REPOSITORY / "data/01_raw/sample"
 SHARED = REPOSITORY.parent / "shared/data"
 
 FEW_IMAGES = 48
+TEN_SPLIT = "labels.seed=4"
 
 
 class Project:
@@ -67,8 +68,17 @@ class Project:
 @pytest.fixture(scope="session")
 def few_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A raw data set of the first sample images."""
-    folder = tmp_path_factory.mktemp("raw")
-    table = pd.read_csv(SAMPLE / "Data_Entry_2017_v2020.csv").head(FEW_IMAGES)
+    return copy_sample(tmp_path_factory.mktemp("raw"), FEW_IMAGES)
+
+
+@pytest.fixture(scope="session")
+def ten_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Few enough for the GMVAE's encoder: with `TEN_SPLIT` 6 train, 2 validation, 2 test."""
+    return copy_sample(tmp_path_factory.mktemp("raw"), 10)
+
+
+def copy_sample(folder: Path, count: int) -> Path:
+    table = pd.read_csv(SAMPLE / "Data_Entry_2017_v2020.csv").head(count)
     table.to_csv(folder / "Data_Entry_2017_v2020.csv", index=False)
     (folder / "images").mkdir()
     for name in table["Image Index"]:
