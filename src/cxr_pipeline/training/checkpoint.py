@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from cxr_pipeline.data.files import file_digest, write_bytes, write_json
-from cxr_pipeline.training.saved_model import below
+from cxr_pipeline.data.files import file_digest, write_json
+from cxr_pipeline.training.saved_model import below, write_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ def write_checkpoint(
             for key, tensor in values.items():
                 state[f"optimizer/{name}/{index}/{key}"] = tensor.contiguous()
     tensors = folder / f"step_{step:08d}.safetensors"
-    write_bytes(tensors, save(state))
+    write_tensors(tensors, state)
     record = {
         "step": step,
         "identity": identity,

@@ -138,11 +138,14 @@ def _train_one(
     last = trained.history.groupby("metric")["value"].last()
     # A warning is recorded only while it stands: its last record may be long past.
     kept = last[~last.index.str.startswith(("gradient/", "speed/", "warning/"))]
+    ended = {str(metric): float(value) for metric, value in kept.items()}
+    # A member that is reused has told nothing while it trained.
+    tracking.log_metrics(trained.config["steps"], ended)
     end = {
         "steps": float(trained.config["steps"]),
         "images_per_second": round(trained.config["images_per_second"], 1),
         "warnings": float(len(trained.config["warnings"])),
-        **{str(metric): float(value) for metric, value in kept.items()},
+        **ended,
     }
     first = image_sheet(pictures[:SHEET_COLUMNS], columns=SHEET_COLUMNS)
     gap = np.zeros((2, first.shape[1]), dtype=np.uint8)
