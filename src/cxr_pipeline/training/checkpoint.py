@@ -39,7 +39,7 @@ class Checkpoint:
     seconds: float
     """Time spent in training steps so far."""
     finished: bool
-    """Whether training had reached its planned end."""
+    """Whether training had reached its planned end, and all that comes after it."""
     tensors: Path
 
 
@@ -50,7 +50,6 @@ def write_checkpoint(
     identity: dict[str, Any],
     history: list[HistoryRow],
     seconds: float,
-    finished: bool,
     modules: dict[str, nn.Module],
     optimizers: dict[str, Optimizer],
 ) -> None:
@@ -70,7 +69,7 @@ def write_checkpoint(
         "identity": identity,
         "history": history,
         "seconds": seconds,
-        "finished": finished,
+        "finished": False,
         "tensors": tensors.name,
         "sha256": file_digest(tensors),
     }
@@ -78,6 +77,12 @@ def write_checkpoint(
     for other in folder.glob("step_*.safetensors"):
         if other != tensors:
             other.unlink()
+
+
+def mark_finished(folder: Path) -> None:
+    """Note in a checkpoint that nothing of its run is left to do."""
+    record = json.loads((folder / RECORD).read_text())
+    write_json(folder / RECORD, record | {"finished": True})
 
 
 def find_checkpoint(folder: Path) -> Checkpoint | None:
