@@ -13,11 +13,18 @@ import pandas as pd
 import pytest
 from tests.web import WebServer
 
+from cxr_pipeline.data.build import build_store
+from cxr_pipeline.data.labels import read_labels
+from cxr_pipeline.data.plan import plan_store
+from cxr_pipeline.data.store import ImageStore
+from cxr_pipeline.data.transforms import Transform
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 SAMPLE = REPOSITORY / "data/01_raw/sample"
 SHARED = REPOSITORY.parent / "shared/data"
 
 FEW_IMAGES = 48
+TEN_SPLIT = "labels.seed=4"
 
 
 class Project:
@@ -61,13 +68,37 @@ class Project:
 @pytest.fixture(scope="session")
 def few_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A raw data set of the first sample images."""
-    folder = tmp_path_factory.mktemp("raw")
-    table = pd.read_csv(SAMPLE / "Data_Entry_2017_v2020.csv").head(FEW_IMAGES)
+    return copy_sample(tmp_path_factory.mktemp("raw"), FEW_IMAGES)
+
+
+@pytest.fixture(scope="session")
+def ten_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Few enough for the GMVAE's encoder: with `TEN_SPLIT` 6 train, 2 validation, 2 test."""
+    return copy_sample(tmp_path_factory.mktemp("raw"), 10)
+
+
+def copy_sample(folder: Path, count: int) -> Path:
+    table = pd.read_csv(SAMPLE / "Data_Entry_2017_v2020.csv").head(count)
     table.to_csv(folder / "Data_Entry_2017_v2020.csv", index=False)
     (folder / "images").mkdir()
     for name in table["Image Index"]:
         shutil.copy(SAMPLE / "images" / name, folder / "images")
     return folder
+
+
+def make_store(raw_dir: Path, root: Path, splits: list[str], *, size: int = 224) -> ImageStore:
+    """Build a store of a raw data set's first images, two a shard, each of the split named."""
+    labels = read_labels(raw_dir).head(len(splits)).assign(split=splits)
+    how = Transform(size, equalise=True)
+    limits = {"max_pixels": 100_000, "max_quarantined": 0.0, "workers": 1}
+    return build_store(plan_store(labels, raw_dir, how=how, shard_size=2, **limits), root)
+
+
+@pytest.fixture(scope="session")
+def store_224(few_images: Path, tmp_path_factory: pytest.TempPathFactory) -> ImageStore:
+    """A store of the GMVAE's size: four images to train on, two for validation."""
+    splits = ["train"] * 4 + ["validation"] * 2
+    return make_store(few_images, tmp_path_factory.mktemp("images_224"), splits)
 
 
 @pytest.fixture

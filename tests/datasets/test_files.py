@@ -32,6 +32,13 @@ def test_weights_come_back_to_the_bit(tmp_path: Path):
     assert all(torch.equal(loaded[name], tensor) for name, tensor in weights.items())
 
 
+def test_weights_may_be_read_by_whoever_may_read_other_files(tmp_path: Path):
+    (tmp_path / "other").touch()
+    WeightsDataset(str(tmp_path / "weights.safetensors")).save({"a": torch.ones(1)})
+    assert (tmp_path / "weights.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "weights.safetensors"]
+
+
 def test_a_folder_is_made_when_it_is_loaded_and_cannot_be_saved(tmp_path: Path):
     dataset = FolderDataset(str(tmp_path / "progress"))
     assert not dataset.exists()

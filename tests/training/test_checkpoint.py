@@ -1,8 +1,15 @@
+import dataclasses
+
 import pytest
 import torch
 from torch import nn
 
-from cxr_pipeline.training.checkpoint import find_checkpoint, restore, write_checkpoint
+from cxr_pipeline.training.checkpoint import (
+    find_checkpoint,
+    mark_finished,
+    restore,
+    write_checkpoint,
+)
 
 
 def network():
@@ -24,7 +31,6 @@ def write(folder, modules, optimizers, step=3, **changes):
     arguments = {
         "identity": {"model": "x"},
         "history": [(1, "loss", 0.5)],
-        "finished": False,
         "seconds": 1.5,
     }
     write_checkpoint(
@@ -48,11 +54,18 @@ def test_restored_networks_learn_on_as_if_nothing_had_happened(tmp_path):
 
 
 def test_the_record_comes_back_as_it_was_written(tmp_path):
-    write(tmp_path, *network(), finished=True)
+    write(tmp_path, *network())
     found = find_checkpoint(tmp_path)
-    assert (found.step, found.identity, found.finished) == (3, {"model": "x"}, True)
+    assert (found.step, found.identity, found.finished) == (3, {"model": "x"}, False)
     assert found.history == [(1, "loss", 0.5)]
     assert found.seconds == 1.5
+
+
+def test_what_is_marked_finished_is_as_it_was_but_for_that(tmp_path):
+    write(tmp_path, *network())
+    before = find_checkpoint(tmp_path)
+    mark_finished(tmp_path)
+    assert find_checkpoint(tmp_path) == dataclasses.replace(before, finished=True)
 
 
 def test_only_the_newest_is_kept_and_nothing_else_lies_about(tmp_path):

@@ -151,6 +151,31 @@ def test_an_interrupted_run_goes_on_to_the_very_same_end(run, settings, tmp_path
     assert np.array_equal(resumed.reconstructions, whole.reconstructions)
 
 
+def test_a_run_interrupted_behind_its_last_step_does_only_what_is_left(
+    run, settings, tmp_path, checkpoints
+):
+    class Stopped(LsganTask):
+        """Killed as it makes what sampling needs."""
+
+        def finish(self, examples, noise):
+            raise StopTraining
+
+    def build():
+        return Stopped(
+            dim_z=8, patch_scores=True, learning_rate=2e-4, betas=(0.5, 0.999), generator_steps=3
+        )
+
+    whole = run(settings(), checkpoints=tmp_path / "whole")
+    with pytest.raises(StopTraining):
+        run(settings(), build_task=build)
+    assert not find_checkpoint(checkpoints).finished
+    # No step is taken again.
+    resumed = run(settings(), watchers=stop_at(4))
+    assert same(resumed.weights, whole.weights)
+    assert (losses(resumed), resumed.warnings) == (losses(whole), whole.warnings)
+    assert find_checkpoint(checkpoints).finished
+
+
 def test_a_finished_run_starts_anew_unless_told_to_go_on(run, settings, tmp_path):
     first = run(settings(steps=2))
     assert same(run(settings(steps=2)).weights, first.weights)

@@ -33,7 +33,6 @@ def write(checkpoints):
             identity={"model": "vae", **later, **own, "precision": "32-true"} | identity,
             history=[],
             seconds=1.0,
-            finished=False,
             modules={"net": nn.Linear(2, 1)},
             optimizers={},
         )

@@ -8,7 +8,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from torch import nn
 
-from cxr_pipeline.training.checkpoint import write_checkpoint
+from cxr_pipeline.training.checkpoint import mark_finished, write_checkpoint
 from cxr_pipeline.training.settings import checkpoint_to_resume, planned_steps
 
 IDENTITY = {"model": "gan", "beta": 1.0}
@@ -26,10 +26,11 @@ def at_step(tmp_path):
             identity=IDENTITY,
             history=[],
             seconds=1.0,
-            finished=finished,
             modules={"net": network},
             optimizers={"net": torch.optim.Adam(network.parameters())},
         )
+        if finished:
+            mark_finished(tmp_path)
         return tmp_path
 
     return write

@@ -110,9 +110,9 @@ def balanced_labels(balance: Mapping[str, int], count: int, seed: int, number: i
         number: Which draw it is.
     """
     generator = random_generator(seed, "findings", number)
-    weights = torch.tensor(list(balance.values()), dtype=torch.float64)
+    names = sorted(balance)  # JSON does not keep their order
+    weights = torch.tensor([balance[name] for name in names], dtype=torch.float64)
     chosen = torch.multinomial(weights, count, replacement=True, generator=generator)
-    names = list(balance)
     return [names[place] for place in chosen]
 
 

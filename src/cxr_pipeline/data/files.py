@@ -21,7 +21,8 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
     try:
         with sibling.open("wb") as file:
             write(file)
-            file.flush()
+        # Opened anew: who writes by the file's name may have put another in its place.
+        with sibling.open("rb+") as file:
             os.fsync(file.fileno())
         sibling.replace(path)
     finally:

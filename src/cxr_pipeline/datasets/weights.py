@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from kedro.io import AbstractDataset
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor
 
-from cxr_pipeline.data.files import write_bytes
+from cxr_pipeline.training.saved_model import write_tensors
 
 
 class WeightsDataset(AbstractDataset[dict[str, Tensor], dict[str, Tensor]]):
@@ -20,7 +20,7 @@ class WeightsDataset(AbstractDataset[dict[str, Tensor], dict[str, Tensor]]):
 
     def save(self, data: dict[str, Tensor]) -> None:
         """Write the tensors."""
-        write_bytes(self._filepath, save(data))
+        write_tensors(self._filepath, data)
 
     def load(self) -> dict[str, Tensor]:
         """Read the tensors to the CPU."""

@@ -8,6 +8,7 @@ from torch.nn.functional import softplus
 
 from cxr_pipeline.models.decoders import build_decoder
 from cxr_pipeline.models.encoders import FEATURE_SIZE, ImageEncoder
+from cxr_pipeline.models.modes import in_evaluation
 
 SMALLEST_VARIANCE = 1e-8
 
@@ -135,7 +136,6 @@ class Gmvae(nn.Module):
         return self.decode(latents, findings), latents, mean, variance
 
 
-@torch.no_grad()
 def draw_images(gmvae: Gmvae, latents: Tensor, findings: Tensor) -> Tensor:
     """Turn latents into grey images with the statistics learnt in training.
 
@@ -147,11 +147,8 @@ def draw_images(gmvae: Gmvae, latents: Tensor, findings: Tensor) -> Tensor:
     Returns:
         (N, 1, 224, 224) float32 in [0, 1], the mean of the three colours, on the model's device.
     """
-    was_training = gmvae.training
-    gmvae.eval()
-    device = next(gmvae.parameters()).device
-    logits = gmvae.decode(latents.to(device), findings.to(device))
-    gmvae.train(was_training)
+    with in_evaluation(gmvae) as device:
+        logits = gmvae.decode(latents.to(device), findings.to(device))
     return logits.float().sigmoid().mean(dim=1, keepdim=True)
 
 

@@ -106,7 +106,7 @@ class Vae(nn.Module):
             (B, 1, 128, 128) in [0, 1].
         """
         images: Tensor = self.decoder(latents)
-        return images.sigmoid()
+        return images.float().sigmoid()  # half floats round to 0 and 1 too early
 
     def forward(self, images: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Encode, draw latents by the reparameterisation trick, and decode.

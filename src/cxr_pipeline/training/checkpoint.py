@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from cxr_pipeline.data.files import file_digest, write_bytes, write_json
-from cxr_pipeline.training.saved_model import below
+from cxr_pipeline.data.files import file_digest, write_json
+from cxr_pipeline.training.saved_model import below, write_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Checkpoint:
     seconds: float
     """Time spent in training steps so far."""
     finished: bool
-    """Whether training had reached its planned end."""
+    """Whether training had reached its planned end, and all that comes after it."""
     tensors: Path
 
 
@@ -50,7 +50,6 @@ def write_checkpoint(
     identity: dict[str, Any],
     history: list[HistoryRow],
     seconds: float,
-    finished: bool,
     modules: dict[str, nn.Module],
     optimizers: dict[str, Optimizer],
 ) -> None:
@@ -64,13 +63,13 @@ def write_checkpoint(
             for key, tensor in values.items():
                 state[f"optimizer/{name}/{index}/{key}"] = tensor.contiguous()
     tensors = folder / f"step_{step:08d}.safetensors"
-    write_bytes(tensors, save(state))
+    write_tensors(tensors, state)
     record = {
         "step": step,
         "identity": identity,
         "history": history,
         "seconds": seconds,
-        "finished": finished,
+        "finished": False,
         "tensors": tensors.name,
         "sha256": file_digest(tensors),
     }
@@ -78,6 +77,12 @@ def write_checkpoint(
     for other in folder.glob("step_*.safetensors"):
         if other != tensors:
             other.unlink()
+
+
+def mark_finished(folder: Path) -> None:
+    """Note in a checkpoint that nothing of its run is left to do."""
+    record = json.loads((folder / RECORD).read_text())
+    write_json(folder / RECORD, record | {"finished": True})
 
 
 def find_checkpoint(folder: Path) -> Checkpoint | None:

@@ -15,14 +15,16 @@ from torch import Tensor
 
 from cxr_pipeline.data.batches import batch_positions, steps_per_epoch, to_pixels
 from cxr_pipeline.randomness import derive_seed, random_generator
-from cxr_pipeline.training.checkpoint import HistoryRow, restore, write_checkpoint
+from cxr_pipeline.training.checkpoint import HistoryRow, mark_finished, restore, write_checkpoint
 from cxr_pipeline.training.precision import choose_precision
 from cxr_pipeline.training.progress import progress
 from cxr_pipeline.training.settings import Settings, checkpoint_to_resume
-from cxr_pipeline.training.task import Examples, Task
+from cxr_pipeline.training.task import Examples, Task, first_examples
 from cxr_pipeline.training.watching import HeldOut, Observer, Recorder, Stopwatch, Watchers
 
 logger = logging.getLogger(__name__)
+
+RECONSTRUCTED_IMAGES = 32
 
 SPEED = "speed/images_per_second"
 
@@ -107,9 +109,8 @@ def train(
             last = done == settings.steps
             with watch:
                 batch = batch_positions(images, settings.batch_size, settings.seed, done - 1)
-                batch = batch.to(fabric.device)
                 losses = task.step(
-                    {name: tensor[batch] for name, tensor in data.items()},
+                    _batch(data, batch, fabric.device),
                     done,
                     partial(random_generator, settings.seed, step=done),
                     partial(update_network, fabric, task, done),
@@ -134,7 +135,6 @@ def train(
                     identity=identity,
                     history=history,
                     seconds=watch.seconds,
-                    finished=last,
                     modules=modules,
                     optimizers=optimizers,
                 )
@@ -143,21 +143,34 @@ def train(
         for name, module in modules.items()
         for key, tensor in module.state_dict().items()
     }
-    again = task.reconstruct(held_out.examples)
+    again = task.reconstruct(first_examples(held_out.examples, RECONSTRUCTED_IMAGES))
+    weights |= task.finish(data, random_generator(settings.seed, "finish"))
+    # Only now: what is interrupted before goes on from here.
+    mark_finished(checkpoints)
     return Outcome(
-        weights=weights | task.finish(data, random_generator(settings.seed, "finish")),
+        weights=weights,
         history=history,
         seconds=watch.seconds,
         images_per_second=settings.steps * settings.batch_size / watch.seconds,
         precision=precision,
         device=str(fabric.device),
-        warnings=tuple(observer.diagnose().warnings.values()),
+        warnings=tuple(observer.latest().warnings.values()),
         reconstructions=None if again is None else to_pixels(again)[:, 0].cpu().numpy(),
     )
 
 
 def _placed(examples: Examples, device: torch.device) -> dict[str, Tensor]:
+    """Put examples on the device, if at most half of its free memory holds them."""
+    if device.type == "cuda":
+        needed = sum(tensor.nbytes for tensor in examples.values())
+        if needed > torch.cuda.mem_get_info(device)[0] / 2:
+            return dict(examples)
     return {name: tensor.to(device) for name, tensor in examples.items()}
+
+
+def _batch(data: Examples, positions: Tensor, device: torch.device) -> dict[str, Tensor]:
+    """Take a batch from where the examples are to the device."""
+    return {name: t[positions.to(t.device)].to(device) for name, t in data.items()}
 
 
 def update_network(fabric: Fabric, task: Task, step: int, name: str, loss: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ killed keeps the shards it finished.
 import json
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -36,6 +37,22 @@ FORMAT = 1
 ENCODED_AT_ONCE = 32
 
 
+def wanted_encoder(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Say which encoder shall look at images, and how.
+
+    Args:
+        parameters: `GmvaeParameters`, in JSON's types.
+    """
+    row = parameters["row"]
+    return {
+        "encoder": row["encoder"],
+        "normalise": row["normalise"],
+        "weights": parameters["weights"],
+        "seed": parameters["seed"],
+        "frozen": not parameters["fine_tune"],
+    }
+
+
 @dataclass(frozen=True)
 class FeaturePlan:
     """What to compute."""
@@ -52,6 +69,11 @@ class FeaturePlan:
     precision: Precision
     frozen: bool = True
     """Otherwise nothing: an encoder that learns looks at the images themselves."""
+
+    def wanted(self) -> dict[str, Any]:
+        """The same as `wanted_encoder` says it."""
+        names = ("encoder", "normalise", "weights", "seed", "frozen")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True)
@@ -75,6 +97,23 @@ class FeatureCache:
     def encoder(self) -> dict[str, Any]:
         """The encoder's name, where its weights come from, and their SHA-256."""
         return dict(self.manifest["encoder"])
+
+    def require(self, wanted: Mapping[str, Any]) -> None:
+        """Check that these are the features of an encoder.
+
+        Args:
+            wanted: What `wanted_encoder` says of it.
+
+        Raises:
+            ValueError: If they are another's, as when a run begins after they were computed.
+        """
+        made = self.manifest["wanted"]
+        changes = [f"{k} was {made[k]!r}, is {wanted[k]!r}" for k in wanted if made[k] != wanted[k]]
+        if changes:
+            raise ValueError(
+                f"the features in '{self.folder}' are another encoder's ({', '.join(changes)}): "
+                "run gmvae.compute_features too"
+            )
 
     def read(self, images: ImageStore, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.float16]:
         """Read features into memory.
@@ -155,12 +194,14 @@ def build_features(plan: FeaturePlan, root: Path) -> FeatureCache:
         cache = open_features(folder)
         logger.info("Features are up to date in '%s'", folder)
         # Marks it as the one last used.
-        write_json(folder / MANIFEST, cache.manifest)
-        return cache
+        manifest = cache.manifest | {"wanted": plan.wanted()}
+        write_json(folder / MANIFEST, manifest)
+        return FeatureCache(folder, manifest)
     shards = _encode(plan, encoder, precision, folder) if plan.frozen else []
     manifest = {
         "version": version,
         **made_from,
+        "wanted": plan.wanted(),
         "images": len(plan.images) if plan.frozen else 0,
         "shape": _shape(encoder),
         "shards": shards,

@@ -15,16 +15,22 @@ from cxr_pipeline.models.encoders import FEATURES, IMAGE_SIZE, ImageEncoder
 from cxr_pipeline.models.gmvae import Gmvae, draw_images
 from cxr_pipeline.models.modes import in_evaluation
 from cxr_pipeline.training.feature_cache import build_encoder
-from cxr_pipeline.training.latent_mixture import active_units
+from cxr_pipeline.training.latents import active_units, posterior_collapse
 from cxr_pipeline.training.saved_model import load_network
-from cxr_pipeline.training.task import Diagnosis, Examples, Randomness, Sampler, Update
+from cxr_pipeline.training.task import (
+    Diagnosis,
+    Examples,
+    Randomness,
+    Sampler,
+    Update,
+    split_examples,
+)
 
 __all__ = ["IMAGE_SIZE", "GmvaeTask", "architecture", "build_sampler", "build_task"]
 
 Reconstruction = Literal["mse", "bce"]
 
-LEAST_KL = 1.0
-"""Nats an image; below it the decoder hardly looks at the latents."""
+LOOKED_AT_ONCE = 64
 
 
 def architecture(parameters: Mapping[str, Any], findings: Sequence[str]) -> dict[str, Any]:
@@ -140,20 +146,19 @@ class GmvaeTask:
     def diagnose(self, examples: Examples, split: str, noise: torch.Generator) -> Diagnosis:
         """Take the ELBO apart on other images (see `Task.diagnose`)."""
         gmvae: Any = self.modules["gmvae"]
+        parts = []
         with in_evaluation(gmvae):
-            errors, kls, latents, means = self._terms(examples, noise)
-            densities = component_log_densities(latents, gmvae.prior.means, gmvae.prior.variances)
-        error, kl = float(errors.mean()), float(kls.mean())
-        units = int(active_units(means).sum())
-        shares = densities.softmax(dim=1)  # (N, K), each component's part in each image
-        used = shares.mean(dim=0)
+            for some in split_examples(examples, LOOKED_AT_ONCE):
+                error, kl, latents, mean = self._terms(some, noise)
+                densities = component_log_densities(
+                    latents, gmvae.prior.means, gmvae.prior.variances
+                )
+                parts.append((error, kl, mean, densities.softmax(dim=1)))
+        errors, kls, means, shares = (torch.cat(part) for part in zip(*parts, strict=True))
+        kl_mean = float(kls.mean())
+        used = shares.mean(dim=0)  # (K,), each component's part in all images
         in_use = int((shares.argmax(dim=1).bincount() > 0).sum())
-        warnings = {}
-        if kl < LEAST_KL or units == 0:
-            warnings["posterior_collapse"] = (
-                f"posterior collapse: {units} of {self.dim_z} latents are active, the KL is "
-                f"{kl:.2f} nats an image, so that the decoder draws one picture; lower gmvae.beta"
-            )
+        warnings = posterior_collapse("gmvae", means, kl_mean)
         if in_use == 1 < used.numel():
             warnings["mixture_collapse"] = (
                 f"all images lie in 1 of the prior's {used.numel()} Gaussians: the mixture is no "
@@ -161,10 +166,10 @@ class GmvaeTask:
             )
         return Diagnosis(
             {
-                f"{split}/loss": error + self.beta * kl,
-                f"{split}/reconstruction": error,
-                f"{split}/kl": kl,
-                "latent/active_units": float(units),
+                f"{split}/loss": float(errors.mean()) + self.beta * kl_mean,
+                f"{split}/reconstruction": float(errors.mean()),
+                f"{split}/kl": kl_mean,
+                "latent/active_units": float(active_units(means).sum()),
                 "latent/components_in_use": float(in_use),
                 "latent/component_entropy": float(torch.special.entr(used).sum()),
             },

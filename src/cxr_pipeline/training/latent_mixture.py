@@ -12,27 +12,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-ACTIVE_VARIANCE = 0.01
-"""A latent is active if its posterior mean varies by more than this over images (Burda et al.,
-arXiv:1509.00519, section 5.2)."""
-
 DRAWS = 4
 """Draws from each image's posterior that the mixture is fitted to."""
 
 MOST_DIRECTIONS = 32
 """Principal directions of the posterior means that the mixture describes at most."""
-
-
-def active_units(means: Tensor) -> Tensor:
-    """Tell which latents carry anything of an image.
-
-    Args:
-        means: (N, Z), the posterior means of images.
-
-    Returns:
-        (Z,) bool.
-    """
-    return means.var(dim=0) > ACTIVE_VARIANCE
 
 
 def fit_latent_mixture(
@@ -57,7 +41,7 @@ def fit_latent_mixture(
     """
     from sklearn.mixture import GaussianMixture
 
-    means, logvars = means.double().cpu(), logvars.double().cpu()
+    means, logvars = means.cpu().double(), logvars.cpu().double()
     mean = means.mean(dim=0)
     count = max(1, min(MOST_DIRECTIONS, (len(means) - 1) // 4))
     _, _, directions = torch.linalg.svd(means - mean, full_matrices=False)

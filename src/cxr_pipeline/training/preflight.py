@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cxr_pipeline.training.examples import check_image_size
 from cxr_pipeline.training.feature_cache import build_encoder
 from cxr_pipeline.training.precision import choose_precision
-from cxr_pipeline.training.run import check_image_size, own_identity
+from cxr_pipeline.training.run import own_identity
 from cxr_pipeline.training.settings import require_checkpoint, require_same_run
 
 KNOWN_LATER = ("encoder", "image_store_digest")

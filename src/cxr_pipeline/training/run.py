@@ -1,8 +1,8 @@
 """Training a model on an image store, with its samples, history and configuration on record."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,36 +10,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
 from torch import Tensor
 
-from cxr_pipeline.data.conditions import (
-    asked_findings,
-    conditions,
-    label_balance,
-    multi_hot,
-)
+from cxr_pipeline.data.conditions import label_balance
 from cxr_pipeline.data.files import write_bytes
-from cxr_pipeline.data.findings import BALANCES
 from cxr_pipeline.data.png import encode_png
-from cxr_pipeline.data.selection import Selection, selection_from
 from cxr_pipeline.data.sheets import comparison_sheet, image_sheet
 from cxr_pipeline.data.store import ImageStore
 from cxr_pipeline.training.engine import train
-from cxr_pipeline.training.feature_cache import FeatureCache
+from cxr_pipeline.training.examples import choose_examples, read_examples, read_held_out
+from cxr_pipeline.training.feature_cache import FeatureCache, wanted_encoder
 from cxr_pipeline.training.models import MODELS
 from cxr_pipeline.training.record import record_outcome
 from cxr_pipeline.training.settings import Settings, planned_steps
-from cxr_pipeline.training.task import Examples
-from cxr_pipeline.training.watching import HeldOut, Watchers
+from cxr_pipeline.training.watching import Watchers
 
 logger = logging.getLogger(__name__)
 
 PROGRESS_IMAGES = 64
 SHEET_COLUMNS = 8
-HELD_OUT_IMAGES = 256
-"""Images at most that training is looked at with, once an epoch."""
-RECONSTRUCTED_IMAGES = 32
 
 # What may change between an interrupted run and the one that goes on from its checkpoint.
 NOT_IDENTITY = {
@@ -54,7 +43,7 @@ class Trained:
     """A trained model."""
 
     weights: dict[str, Tensor]
-    """Every network's state on the CPU, as `network.key`."""
+    """See `engine.Outcome`."""
     config: dict[str, Any]
     """What it is, what it was trained on and how, in JSON's types."""
     history: pd.DataFrame
@@ -66,20 +55,6 @@ class Trained:
 def own_identity(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters that a checkpoint must share with the run that goes on from it."""
     return {key: value for key, value in parameters.items() if key not in NOT_IDENTITY}
-
-
-def check_image_size(model: str, size: int) -> None:
-    """Check that a model draws images of a size.
-
-    Raises:
-        ValueError: If it draws others.
-    """
-    own = MODELS[model].IMAGE_SIZE
-    if size != own:
-        raise ValueError(
-            f"the {model} draws {own} px images, the image store holds {size} px: set "
-            f"preprocessing.size={own}"
-        )
 
 
 def train_on_store(
@@ -108,30 +83,21 @@ def train_on_store(
         reuse: Whether a finished run of the same parameters and data may be taken for this one.
 
     Raises:
-        ValueError: If the store holds images of another size, no image is left to train on, or as
-            `engine.train` says.
+        ValueError: If the features are another encoder's, or as `choose_examples` and
+            `engine.train` say.
     """
-    kind = MODELS[model]
-    check_image_size(model, images.size)
-    selection = selection_from(parameters["selection"])
-    rows = images.rows(split="train", selection=selection)
+    chosen = choose_examples(model, images, parameters)
+    rows, architecture = chosen.rows, chosen.architecture
+    if features is not None:
+        features.require(wanted_encoder(parameters))
     settings = _settings(model, parameters, len(rows), reuse=reuse)
-    architecture = kind.architecture(parameters, conditions(images.classes))
-    entries = architecture["findings"]
-    labels = images.index["findings"].iloc[rows]
-    if entries and labels.nunique() == 1:
-        raise ValueError(
-            f"all {len(rows)} training images have the same findings ({labels.iloc[0]}): a "
-            f"conditional model learns nothing from them; widen {model}.selection"
-        )
-    asked = [name for name in parameters.get("sample_findings", ()) if name not in BALANCES]
-    if asked:
-        asked_findings(asked, entries)  # the labels may know fewer findings than there are
-    held_out = _held_out(images, selection, entries, features)
+    held_out = read_held_out(images, chosen, features)
 
     def sheet_file(step: int) -> Path:
         return progress / f"step_{step:06d}.png"
 
+    if not all(sheet_file(step).is_file() for step in settings.sample_steps()):
+        settings = replace(settings, reuse=False)
     # Samples of an earlier run, drawn at other steps, would pass for this one's.
     for stale in {*progress.glob("step_*.png")} - {*map(sheet_file, settings.sample_steps())}:
         stale.unlink()
@@ -145,13 +111,13 @@ def train_on_store(
         "Training %s on %d images%s for %d steps",
         model,
         len(rows),
-        f" ({selection})" if str(selection) else "",
+        f" ({chosen.selection})" if str(chosen.selection) else "",
         settings.steps,
     )
     origin = {"encoder": features.encoder} if features else {}
     outcome = train(
-        partial(kind.build_task, architecture, parameters),
-        read_examples(images, rows, entries, features),
+        partial(MODELS[model].build_task, architecture, parameters),
+        read_examples(images, rows, chosen.entries, features),
         held_out,
         settings,
         checkpoints=checkpoints,
@@ -176,60 +142,15 @@ def train_on_store(
         **origin,
         **record_outcome(outcome),
     }
-    if entries:
-        config["training_labels"] = label_balance(labels)
+    if chosen.entries:
+        config["training_labels"] = label_balance(chosen.labels)
     history = pd.DataFrame(outcome.history, columns=["step", "metric", "value"])
     again = outcome.reconstructions
     sheet = None
     if again is not None:
-        before = held_out.examples["pixels"][:, 0].numpy()
-        sheet = comparison_sheet(
-            before[:RECONSTRUCTED_IMAGES], again[:RECONSTRUCTED_IMAGES], columns=SHEET_COLUMNS
-        )
+        before = held_out.examples["pixels"][: len(again), 0].numpy()
+        sheet = comparison_sheet(before, again, columns=SHEET_COLUMNS)
     return Trained(outcome.weights, config, history, sheet)
-
-
-def read_examples(
-    images: ImageStore,
-    rows: npt.NDArray[np.int64],
-    entries: Sequence[str],
-    features: FeatureCache | None,
-) -> Examples:
-    """Read images, their label vectors and features into memory.
-
-    Args:
-        images: The store.
-        rows: Positions in its index.
-        entries: The label vector's entries; none where the model is not conditional.
-        features: Where the encoder is frozen, what it made of the images.
-    """
-    labels = images.index["findings"].iloc[rows].tolist()
-    examples = {
-        "pixels": torch.from_numpy(images.read(rows))[:, None],  # (N, 1, S, S)
-        "findings": multi_hot(labels, entries),
-    }
-    if features is not None and features.frozen:
-        examples["features"] = torch.from_numpy(features.read(images, rows))
-    return examples
-
-
-def _held_out(
-    images: ImageStore,
-    selection: Selection,
-    entries: Sequence[str],
-    features: FeatureCache | None,
-) -> HeldOut:
-    """Some of the validation split; where that is empty, of the training split."""
-    split = "validation"
-    try:
-        rows = images.rows(split=split, selection=selection)
-    except ValueError:
-        split = "train"
-        rows = images.rows(split=split, selection=selection)
-        logger.warning("No image in the validation split: diagnostics look at training images")
-    # Spread over the split, for variety.
-    some = rows[np.linspace(0, len(rows) - 1, min(HELD_OUT_IMAGES, len(rows))).astype(np.int64)]
-    return HeldOut(read_examples(images, some, entries, features), split)
 
 
 def _settings(model: str, parameters: Mapping[str, Any], images: int, *, reuse: bool) -> Settings:

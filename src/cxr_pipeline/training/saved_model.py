@@ -1,23 +1,36 @@
 """A trained model's folder: `weights.safetensors` and `config.json`."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from cxr_pipeline.data.files import write_bytes, write_json
+from cxr_pipeline.data.files import write_atomically, write_json
 
 WEIGHTS = "weights.safetensors"
 CONFIG = "config.json"
 
 
+def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Write contiguous tensors as safetensors, whole or not at all, and without a copy of them."""
+
+    def write(file: BinaryIO) -> None:
+        mode = os.fstat(file.fileno()).st_mode
+        save_file(tensors, file.name)
+        # What it puts in the file's place is for the owner alone.
+        Path(file.name).chmod(mode)
+
+    write_atomically(path, write)
+
+
 def save_model(folder: Path, config: dict[str, Any], weights: dict[str, Tensor]) -> None:
     """Write a model's files, each whole or not at all."""
-    write_bytes(folder / WEIGHTS, save(weights))
+    write_tensors(folder / WEIGHTS, weights)
     write_json(folder / CONFIG, config)
 
 

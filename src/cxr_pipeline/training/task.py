@@ -1,6 +1,6 @@
 """What the engine needs to know of a model: its networks, and what one step does with them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -24,6 +24,17 @@ Returns the norm of the gradient.
 
 Randomness = Callable[[str], torch.Generator]
 """Given a stream's name: the generator of that stream at the current step."""
+
+
+def first_examples(examples: Examples, count: int) -> Examples:
+    """Take some examples from the beginning."""
+    return {name: tensor[:count] for name, tensor in examples.items()}
+
+
+def split_examples(examples: Examples, count: int) -> Iterator[Examples]:
+    """Take examples some at a time, so that memory is taken for these alone."""
+    for first in range(0, len(examples["pixels"]), count):
+        yield {name: tensor[first : first + count] for name, tensor in examples.items()}
 
 
 Sampler = Callable[[Tensor, torch.Generator, float], Tensor]

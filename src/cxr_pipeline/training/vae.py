@@ -13,9 +13,17 @@ from cxr_pipeline.losses.gaussian import standard_normal_kl
 from cxr_pipeline.losses.reconstruction import squared_error
 from cxr_pipeline.models.modes import in_evaluation
 from cxr_pipeline.models.vae import IMAGE_SIZE, Vae
-from cxr_pipeline.training.latent_mixture import active_units, draw_latents, fit_latent_mixture
+from cxr_pipeline.training.latent_mixture import draw_latents, fit_latent_mixture
+from cxr_pipeline.training.latents import active_units, posterior_collapse
 from cxr_pipeline.training.saved_model import below, load_network
-from cxr_pipeline.training.task import Diagnosis, Examples, Randomness, Sampler, Update
+from cxr_pipeline.training.task import (
+    Diagnosis,
+    Examples,
+    Randomness,
+    Sampler,
+    Update,
+    split_examples,
+)
 
 __all__ = ["IMAGE_SIZE", "VaeTask", "architecture", "build_sampler", "build_task"]
 
@@ -24,9 +32,6 @@ Scaling = Literal["elbo", "authors"]
 ENCODED_AT_ONCE = 64
 MOST_FITTED = 20_000
 """Images that the latent mixture is fitted to at most."""
-
-LEAST_KL = 1.0
-"""Nats an image; below it the decoder hardly looks at the latents."""
 
 
 def architecture(parameters: Mapping[str, Any], findings: Sequence[str]) -> dict[str, Any]:
@@ -116,10 +121,7 @@ class VaeTask:
         error = squared_error(drawn, images)
         kl = standard_normal_kl(mean, logvar)
         beta = self.beta * min(1.0, step / self.kl_warmup) if self.kl_warmup else self.beta
-        if self.scaling == "elbo":
-            loss = error.mean() + beta * kl.mean()
-        else:
-            loss = error.mean() / images[0].numel() + beta * kl.sum()
+        loss = self._loss(error, kl, beta)
         gradient = update("vae", loss)
         return {
             "loss/total": loss.detach(),
@@ -139,28 +141,32 @@ class VaeTask:
     def diagnose(self, examples: Examples, split: str, noise: torch.Generator) -> Diagnosis:
         """Take the ELBO apart on other images (see `Task.diagnose`)."""
         vae: Any = self.modules["vae"]
-        images = to_unit_interval(examples["pixels"])
+        errors, kls, means = [], [], []
         with in_evaluation(vae) as device:
-            drawn_noise = torch.randn(len(images), self.dim_z, generator=noise).to(device)
-            drawn, mean, logvar = vae(images, drawn_noise)
-            error = float(squared_error(drawn, images).mean())
-            kl = float(standard_normal_kl(mean, logvar).mean())
-            units = int(active_units(mean.float()).sum()) if len(images) > 1 else None
-        metrics = {
-            f"{split}/loss": error + self.beta * kl,
-            f"{split}/reconstruction": error,
-            f"{split}/kl": kl,
-        }
-        if units is not None:  # the latents of one image do not vary
-            metrics["latent/active_units"] = float(units)
-        warnings = {}
-        if kl < LEAST_KL or units == 0:
-            warnings["posterior_collapse"] = (
-                f"posterior collapse: {units or 0} of {self.dim_z} latents are active, the KL is "
-                f"{kl:.2f} nats an image, so that the decoder draws one picture; lower vae.beta or "
-                "lengthen vae.kl_warmup"
-            )
-        return Diagnosis(metrics, warnings)
+            for some in split_examples(examples, ENCODED_AT_ONCE):
+                images = to_unit_interval(some["pixels"])
+                drawn_noise = torch.randn(len(images), self.dim_z, generator=noise).to(device)
+                drawn, mean, logvar = vae(images, drawn_noise)
+                errors.append(squared_error(drawn, images))
+                kls.append(standard_normal_kl(mean, logvar))
+                means.append(mean)
+        error, kl = torch.cat(errors), torch.cat(kls)
+        every_mean = torch.cat(means)
+        return Diagnosis(
+            {
+                f"{split}/loss": float(self._loss(error, kl, self.beta)),
+                f"{split}/reconstruction": float(error.mean()),
+                f"{split}/kl": float(kl.mean()),
+                "latent/active_units": float(active_units(every_mean).sum()),
+            },
+            posterior_collapse("vae", every_mean, float(kl.mean())),
+        )
+
+    def _loss(self, error: Tensor, kl: Tensor, beta: float) -> Tensor:
+        """The negative ELBO from errors and KLs, (B,) each, in the scaling asked for."""
+        if self.scaling == "elbo":
+            return error.mean() + beta * kl.mean()
+        return error.mean() / IMAGE_SIZE**2 + beta * kl.sum()
 
     def finish(self, examples: Examples, noise: torch.Generator) -> dict[str, Tensor]:
         """Fit the mixture that the sampler may draw from (see `Task.finish`)."""

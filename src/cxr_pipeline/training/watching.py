@@ -54,6 +54,7 @@ class Observer:
         self.task, self.findings, self.held_out = task, examples["findings"], held_out
         self.history, self.watchers, self.seed = history, watchers, seed
         self.alarms = _Alarms()
+        self.found: Diagnosis | None = None
 
     def draw_samples(self, step: int, count: int) -> None:
         """Draw from the same noise as ever, asking for the findings of the first examples."""
@@ -65,7 +66,12 @@ class Observer:
     def diagnose(self) -> Diagnosis:
         """Look how training is going."""
         noise = random_generator(self.seed, "diagnosis")
-        return self.task.diagnose(self.held_out.examples, self.held_out.split, noise)
+        self.found = self.task.diagnose(self.held_out.examples, self.held_out.split, noise)
+        return self.found
+
+    def latest(self) -> Diagnosis:
+        """What was found last; found now, if this run has not looked yet."""
+        return self.found or self.diagnose()
 
     def end_epoch(self, step: int) -> None:
         """Write down how training is going, and warn of what goes wrong."""

@@ -42,10 +42,11 @@ def version_members(
     gmvae: GmvaeParameters, sweep: GmvaeSweepParameters
 ) -> dict[str, GmvaeParameters]:
     """Name each training of the sweep over versions, with its parameters."""
-    return {
-        name: gmvae.model_copy(update={"version": name})
-        for name in sweep.versions or gmvae.versions
-    }
+    members = {}
+    for name in sweep.versions or gmvae.versions:
+        asked = gmvae.sample_findings if gmvae.versions[name].conditional else ()
+        members[name] = gmvae.model_copy(update={"version": name, "sample_findings": asked})
+    return members
 
 
 def checkpoint_folder(models: Path, member: str) -> Path:
@@ -74,6 +75,7 @@ def sweep_versions(
     reports: Path,
 ) -> Swept:
     """Train each version of the GMVAE (the paper's Figs. 1 to 3)."""
+    from cxr_pipeline.training.examples import choose_examples
     from cxr_pipeline.training.feature_cache import build_features
 
     rows = version_members(gmvae, sweep)
@@ -83,6 +85,8 @@ def sweep_versions(
         return images, {"features": features}
 
     members = {name: row.model_dump(mode="json") for name, row in rows.items()}
+    for member in members.values():
+        choose_examples("gmvae", images, member)  # to refuse what cannot be trained before any is
     return _train_each("gmvae", members, data, models, reports)
 
 
@@ -110,7 +114,7 @@ def _train_one(
     models: Path,
     reports: Path,
     more: dict[str, Any],
-) -> tuple[pd.DataFrame, dict[str, float], npt.NDArray[np.uint8]]:
+) -> tuple[pd.DataFrame, dict[str, Any], npt.NDArray[np.uint8]]:
     """Train a member, keep its model and samples; its history, where it ended, some samples."""
     from cxr_pipeline.training.run import train_on_store
     from cxr_pipeline.training.sampling import ImageGenerator
@@ -129,7 +133,10 @@ def _train_one(
     )
     save_model(models / name, trained.config, trained.weights)
     drawn = ImageGenerator(trained.config, trained.weights).pictures(
-        SHEET_IMAGES, seed=parameters["sample_seed"], temperature=parameters["temperature"]
+        SHEET_IMAGES,
+        seed=parameters["sample_seed"],
+        temperature=parameters["temperature"],
+        findings=parameters.get("sample_findings", ()),
     )
     pictures = np.stack(list(drawn))
     sheet = encode_png(image_sheet(pictures, columns=SHEET_COLUMNS))
@@ -138,11 +145,16 @@ def _train_one(
     last = trained.history.groupby("metric")["value"].last()
     # A warning is recorded only while it stands: its last record may be long past.
     kept = last[~last.index.str.startswith(("gradient/", "speed/", "warning/"))]
+    ended = {str(metric): float(value) for metric, value in kept.items()}
+    # A member that is reused has told nothing while it trained.
+    tracking.log_metrics(trained.config["steps"], ended)
+    encoder = trained.config.get("encoder")
     end = {
+        **({"encoder": f"{encoder['name']}, {encoder['weights']}"} if encoder else {}),
         "steps": float(trained.config["steps"]),
         "images_per_second": round(trained.config["images_per_second"], 1),
         "warnings": float(len(trained.config["warnings"])),
-        **{str(metric): float(value) for metric, value in kept.items()},
+        **ended,
     }
     first = image_sheet(pictures[:SHEET_COLUMNS], columns=SHEET_COLUMNS)
     gap = np.zeros((2, first.shape[1]), dtype=np.uint8)

@@ -48,17 +48,16 @@ def plan_features(images: ImageStore, parameters: GmvaeParameters) -> Any:
 
     Returns a `FeaturePlan`; were it named as the type, Kedro would look for it here.
     """
-    from cxr_pipeline.training.feature_cache import FeaturePlan
+    from cxr_pipeline.training.examples import choose_examples
+    from cxr_pipeline.training.feature_cache import FeaturePlan, wanted_encoder
 
+    own = parameters.model_dump(mode="json")
+    choose_examples("gmvae", images, own)  # to refuse now what could not be trained on later
     return FeaturePlan(
         images=images,
-        encoder=parameters.row.encoder,
-        normalise=parameters.row.normalise,
-        weights=parameters.weights,
-        seed=parameters.seed,
         accelerator=parameters.accelerator,
         precision=parameters.precision,
-        frozen=not parameters.fine_tune,
+        **wanted_encoder(own),
     )
 
 
