@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class FeatureCacheDataset(DigestVersionedDataset["FeaturePlan", "FeatureCache"]):
-    """Saves a plan by computing the features it describes; loads them, memory-mapped."""
+    """Saves a plan by computing the features it describes; loads them, to be read by image."""
 
     MANIFEST = MANIFEST
     ABSENT = "features in '{}': run `kedro run --pipeline=gmvae`"
