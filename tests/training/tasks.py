@@ -57,13 +57,6 @@ def chests(count, seed=0):
     return np.where(lungs, 50, 200) + grain
 
 
-def eight_patterns():
-    """Top, bottom, left, right and two diagonals bright, all bright, all dark."""
-    halves = [[[1, 1], [0, 0]], [[1, 0], [1, 0]], [[1, 0], [0, 1]], [[1, 1], [1, 1]]]
-    bright = np.array([pattern for half in halves for pattern in (half, 1 - np.array(half))])
-    return np.where(bright, 230, 25)
-
-
 def randomness(step, seed=0):
     """Where the random numbers of a step come from."""
     return lambda stream: random_generator(seed, stream, step)
