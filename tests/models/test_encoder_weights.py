@@ -247,3 +247,14 @@ def test_the_record_says_which_encoder_looks_how(encoder, untouched):
     with torch.no_grad():
         encoder.features.norm5.running_mean[0] += 1  # not learnt by gradients, but used
     assert encoder_record(encoder, "random")["sha256"] != record["sha256"]
+
+
+@pytest.mark.parametrize("broken", [torch.nan, torch.inf])
+def test_weights_that_are_not_finite_are_refused_before_they_are_loaded(
+    encoder, network, tmp_path, broken
+):
+    state = dict(network.features.state_dict())
+    state["norm5.bias"] = torch.full_like(state["norm5.bias"], broken)
+    save_file(state, tmp_path / "broken.safetensors")
+    line = refusal(encoder, str(tmp_path / "broken.safetensors"))
+    assert "has numbers that are not finite in 'norm5.bias'" in line

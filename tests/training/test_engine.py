@@ -4,6 +4,7 @@ import torch
 from tests.training.conftest import IDENTITY
 from tests.training.tasks import gan_task
 
+from cxr_pipeline.training import watching
 from cxr_pipeline.training.checkpoint import find_checkpoint
 from cxr_pipeline.training.engine import SPEED
 from cxr_pipeline.training.lsgan import LsganTask
@@ -87,10 +88,15 @@ def test_training_is_looked_at_once_an_epoch_and_at_the_end(run, settings, steps
     assert seen == [(step, value) for step, name, value in outcome.history if name == DIVERSITY]
 
 
-def test_a_warning_is_recorded_beside_the_metrics_and_the_last_one_is_kept(run, settings):
+def test_a_warning_is_recorded_beside_the_metrics_and_kept_where_it_says_something(
+    run, settings, monkeypatch
+):
     outcome = run(settings(steps=3))
-    # After three steps the generator still draws one grey picture.
+    # After three steps the generator still draws one grey picture, as every one does.
     assert (3, "warning/collapse", 1.0) in outcome.history
+    assert outcome.warnings == ()
+    monkeypatch.setattr(watching, "EARLIEST_ALARM", 3)
+    outcome = run(settings(steps=3))
     assert [text.split(":")[0] for text in outcome.warnings] == ["the generator may have collapsed"]
 
 

@@ -304,3 +304,21 @@ def test_a_configuration_without_what_is_needed_is_refused(folder, absent, one_l
         return load_generator(folder).sample(1)
 
     assert one_line_error(draw) == f"config.json lacks {absent!r}: train the model anew"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"n": 1.5}, "n=1.5"),
+        ({"n": "4"}, "n='4'"),
+        ({"n": 1, "seed": None}, "seed=None"),
+        ({"n": 1, "temperature": "hot"}, "temperature='hot'"),
+    ],
+)
+def test_arguments_of_another_type_are_refused_by_name(plain, arguments, named, one_line_error):
+    assert one_line_error(lambda: plain.sample(**arguments)).startswith(named)
+
+
+def test_a_finding_that_is_no_name_is_unknown(conditional, one_line_error):
+    message = one_line_error(lambda: conditional.sample(1, findings=[3]))
+    assert message.startswith("unknown finding 3: the model knows")

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from cxr_pipeline.models.digest import weights_digest
 from cxr_pipeline.training.saved_model import (
     CONFIG,
     WEIGHTS,
@@ -29,7 +30,7 @@ def folder(tmp_path, weights):
 
 def test_a_model_comes_back_as_it_was_saved(folder, weights):
     config, loaded = load_model(folder)
-    assert config == CONFIGURATION
+    assert config == CONFIGURATION | {"weights_sha256": weights_digest(weights)}
     assert loaded.keys() == weights.keys()
     assert all(torch.equal(loaded[key], weights[key]) for key in weights)
     assert sorted(path.name for path in folder.iterdir()) == [CONFIG, WEIGHTS]
@@ -66,6 +67,20 @@ def test_damaged_files_are_named_in_one_line(folder, name, kind, one_line_error)
     message = one_line_error(load_model, folder)
     assert message.startswith(f"the model in '{folder}' is damaged (")
     assert message.endswith("train it, for example with `kedro run --pipeline=gan`")
+
+
+def test_a_flipped_bit_is_noticed(folder, one_line_error):
+    data = bytearray((folder / WEIGHTS).read_bytes())
+    data[-1] ^= 1  # safetensors itself would load this
+    (folder / WEIGHTS).write_bytes(data)
+    assert f"{WEIGHTS} is not the one that {CONFIG} was written for" in one_line_error(
+        load_model, folder
+    )
+
+
+def test_a_configuration_that_does_not_know_its_weights_is_refused(folder, one_line_error):
+    (folder / CONFIG).write_text(json.dumps(CONFIGURATION))
+    assert "lacks 'weights_sha256'" in one_line_error(load_model, folder)
 
 
 @pytest.mark.parametrize("written", [[1, 2], "gan", None])

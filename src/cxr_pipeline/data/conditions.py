@@ -82,7 +82,7 @@ def asked_findings(findings: Sequence[str], entries: Sequence[str]) -> str:
         )
     names = set()
     for text in findings:
-        name = finding_name(text)
+        name = finding_name(str(text))
         if name not in {*entries, NO_FINDING}:
             raise ValueError(
                 f"unknown finding {text!r}: the model knows {', '.join(entries)} and {NO_FINDING}"

@@ -2,6 +2,7 @@
 
 import re
 import socket
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,7 +107,8 @@ def _file_state(path: Path) -> object:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # of old files: what matters is an error
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         # Any: what torch raises of damaged bytes ranges from KeyError to struct.error. Its text
         # may advise to allow code, so it does not go on.
@@ -139,6 +141,12 @@ def _fill(encoder: ImageEncoder, state: object, source: str) -> None:
         raise ValueError(
             f"gmvae.weights='{source}' does not fit {encoder.name} at '{misfits[0]}'{more}: give "
             f"torchvision's {encoder.name}, whole or its features alone, or {REMEDY}"
+        )
+    broken = [k for k, t in state.items() if t.is_floating_point() and not t.isfinite().all()]
+    if broken:
+        raise ValueError(
+            f"gmvae.weights='{source}' has numbers that are not finite in '{broken[0]}': give "
+            f"another file, or {REMEDY}"
         )
     encoder.features.load_state_dict(state)
 

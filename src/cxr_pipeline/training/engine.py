@@ -154,7 +154,7 @@ def train(
         images_per_second=settings.steps * settings.batch_size / watch.seconds,
         precision=precision,
         device=str(fabric.device),
-        warnings=tuple(observer.latest().warnings.values()),
+        warnings=observer.standing_warnings(settings.steps),
         reconstructions=None if again is None else to_pixels(again)[:, 0].cpu().numpy(),
     )
 

@@ -111,10 +111,12 @@ class ImageGenerator:
         return [label for b in batches for label in self._labels(findings, seed, b)][:n]
 
     def _batches(self, n: int, seed: int, findings: Asked, temperature: float) -> Iterator[Tensor]:
-        if n < 1:
-            raise ValueError(f"n={n}: draw at least 1 image")
-        if not 0 < temperature <= HIGHEST_TEMPERATURE:
-            raise ValueError(f"temperature={temperature}: above 0, at most {HIGHEST_TEMPERATURE}")
+        if not isinstance(n, int) or n < 1:
+            raise ValueError(f"n={n!r}: draw at least 1 image, a whole number")
+        if not isinstance(seed, int):
+            raise ValueError(f"seed={seed!r}: give a whole number")
+        if not isinstance(temperature, int | float) or not 0 < temperature <= HIGHEST_TEMPERATURE:
+            raise ValueError(f"temperature={temperature!r}: above 0, at most {HIGHEST_TEMPERATURE}")
         for number, first in enumerate(range(0, n, BATCH)):
             # Always whole batches: the last digit of a convolution may depend on their size.
             asked = multi_hot(self._labels(findings, seed, number), self.findings)

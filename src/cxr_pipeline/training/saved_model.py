@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from cxr_pipeline.data.files import write_atomically, write_json
+from cxr_pipeline.data.files import file_digest, write_atomically, write_json
 
 WEIGHTS = "weights.safetensors"
 CONFIG = "config.json"
@@ -29,9 +29,9 @@ def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
 
 
 def save_model(folder: Path, config: dict[str, Any], weights: dict[str, Tensor]) -> None:
-    """Write a model's files, each whole or not at all."""
+    """Write a model's files, each whole or not at all; the configuration knows the weights."""
     write_tensors(folder / WEIGHTS, weights)
-    write_json(folder / CONFIG, config)
+    write_json(folder / CONFIG, config | {"weights_sha256": file_digest(folder / WEIGHTS)})
 
 
 def load_model(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -48,7 +48,11 @@ def load_model(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         config = json.loads((folder / CONFIG).read_text())
         if not isinstance(config, dict):
             raise ValueError(f"{CONFIG} is no object")
+        if file_digest(folder / WEIGHTS) != config["weights_sha256"]:
+            raise ValueError(f"{WEIGHTS} is not the one that {CONFIG} was written for")
         weights = load_file(folder / WEIGHTS)
+    except KeyError as error:
+        raise ValueError(f"'{folder / CONFIG}' lacks {error}: {remedy}") from error
     except (ValueError, SafetensorError) as error:
         raise ValueError(f"the model in '{folder}' is damaged ({error}): {remedy}") from error
     return config, weights

@@ -69,9 +69,10 @@ class Observer:
         self.found = self.task.diagnose(self.held_out.examples, self.held_out.split, noise)
         return self.found
 
-    def latest(self) -> Diagnosis:
-        """What was found last; found now, if this run has not looked yet."""
-        return self.found or self.diagnose()
+    def standing_warnings(self, step: int) -> tuple[str, ...]:
+        """What was wrong at the last look; at the first steps that says nothing yet."""
+        found = self.found or self.diagnose()
+        return tuple(found.warnings.values()) if step >= EARLIEST_ALARM else ()
 
     def end_epoch(self, step: int) -> None:
         """Write down how training is going, and warn of what goes wrong."""
