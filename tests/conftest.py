@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import settings
 from tests.web import WebServer
 
 from cxr_pipeline.data.build import build_store
@@ -18,6 +19,10 @@ from cxr_pipeline.data.labels import read_labels
 from cxr_pipeline.data.plan import plan_store
 from cxr_pipeline.data.store import ImageStore
 from cxr_pipeline.data.transforms import Transform
+
+# The same examples each time, and however long a busy machine takes for one.
+settings.register_profile("project", deadline=None, derandomize=True)
+settings.load_profile("project")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SAMPLE = REPOSITORY / "data/01_raw/sample"
