@@ -7,6 +7,7 @@ from kedro.io import DataCatalog
 
 from cxr_pipeline.hooks import (
     PreflightHooks,
+    check_raw_dir,
     encoders_of,
     git_commit,
     run_command,
@@ -178,3 +179,12 @@ def test_images_that_are_there_may_be_of_any_size_as_far_as_is_known(catalog):
     hooks.before_pipeline_run(PIPELINES["gan"].from_nodes("gan.train"), catalog)
     # The GMVAE has an image size of its own.
     preflight("gmvae", catalog, preprocessing={"size": 64})
+
+
+@pytest.mark.parametrize("below", ["", "images"])
+def test_a_run_does_not_replace_the_images_it_reads(below, catalog):
+    raw_dir = Path("data/07_model_output/gan") / below
+    with pytest.raises(ValueError, match=r"raw_dir='.*' is where this run writes .* copy it"):
+        check_raw_dir(raw_dir, PIPELINES["gan"], catalog)
+    check_raw_dir(raw_dir, PIPELINES["vae"], catalog)
+    check_raw_dir(raw_dir, PIPELINES["preprocessing"], catalog)

@@ -50,6 +50,7 @@ class PreflightHooks:
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
         """Refuse models that cannot be trained as asked."""
+        check_raw_dir(Path(self.parameters.raw_dir), pipeline, catalog)
         nodes = {node.name for node in pipeline.nodes}
         trainings = list(trainings_of(nodes, self.parameters, catalog))
         encoders = encoders_of(nodes, self.parameters)
@@ -118,6 +119,22 @@ class ProjectHooks:
             if path is not None:
                 made.append(f"  {name}: {_shortened(Path(str(path)))}")
         logger.info("Made:\n%s", "\n".join(made))
+
+
+def check_raw_dir(raw_dir: Path, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
+    """Refuse a run that would replace the very images it reads by those it draws.
+
+    Raises:
+        ValueError: If `raw_dir` is where the run writes synthetic images.
+    """
+    for name in pipeline.all_outputs():
+        if name.endswith(".synthetic"):
+            written = Path(catalog[name]._filepath).resolve()
+            if raw_dir.resolve().is_relative_to(written):
+                raise ValueError(
+                    f"raw_dir='{raw_dir}' is where this run writes the images it draws: copy it "
+                    "to another folder and name that"
+                )
 
 
 def trainings_of(

@@ -32,6 +32,7 @@ def test_nihs_labels_have_14_entries_and_cxr_lts_20():
 
 def test_entries_come_in_our_order_whatever_the_classes():
     assert conditions(reversed(CLASSES)) == CXR_LT
+    assert conditions([*FINDINGS, "Tortuous Aorta", NO_FINDING]) == CXR_LT
     assert conditions([NO_FINDING, "Mass", "Edema"]) == ("Edema", "Mass")
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from cxr_pipeline.data.findings import (
+    CLASSES,
     CXR_LT_FINDINGS,
     NO_FINDING,
     classes_among,
@@ -21,14 +22,15 @@ def conditions(classes: Iterable[str]) -> tuple[str, ...]:
     """Name the entries of y.
 
     The paper's has 14 with NIH's labels, where an image without a finding is all zeros, and 20 with
-    NIH-CXR-LT's, whose `No Finding` is one of them.
+    NIH-CXR-LT's, whose `No Finding` is one of them: also where a synthetic data set has only some
+    of CXR-LT's five.
 
     Args:
         classes: The classes that the label file knows.
     """
     known = classes_among(classes)
     if set(known) & set(CXR_LT_FINDINGS):
-        return tuple(known)
+        return CLASSES
     return tuple(name for name in known if name != NO_FINDING)
 
 

@@ -84,6 +84,8 @@ def _explain(problem: Any) -> str:
     message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
     # Of a whole section, what is wrong with it is said in the message.
     value = "" if isinstance(problem["input"], dict) else f"={problem['input']!r}"
+    if not name:
+        return str(message)  # of several sections together: it names them itself
     return f"parameter {name}{value}: {message}"
 
 

@@ -14,6 +14,8 @@ from cxr_pipeline.parameters.models import (
     VaeParameters,
 )
 
+COUNTED_WITH = "told of NIH's 14 findings; a model trained with NIH-CXR-LT's is told of 20"
+
 VAE_PARTS = ("encoder", "mean", "logvar", "decoder")
 
 BESIDE_TABLE_5 = ("v4", "v8")
@@ -50,6 +52,9 @@ def count_model_parameters(
         ],
         ignore_index=True,
     )
+    conditional = {"gan": gan.conditional} | {"gmvae": gmvae.row.conditional}
+    with_findings = counts["model"].map(conditional).fillna(value=False).astype(bool)
+    counts.loc[with_findings & (counts["note"] == ""), "note"] = COUNTED_WITH
     return counts, versions_table(versions)
 
 
