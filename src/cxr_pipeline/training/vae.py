@@ -173,9 +173,9 @@ class VaeTask:
         vae: Any = self.modules["vae"]
         pixels = examples["pixels"]
         chosen = torch.randperm(len(pixels), generator=noise)[:MOST_FITTED].to(pixels.device)
-        with in_evaluation(vae):
+        with in_evaluation(vae) as device:
             encoded = [
-                vae.encode(to_unit_interval(pixels[some]))
+                vae.encode(to_unit_interval(pixels[some].to(device)))
                 for some in torch.split(chosen, ENCODED_AT_ONCE)
             ]
         means, logvars = (torch.cat(parts).float() for parts in zip(*encoded, strict=True))
