@@ -126,10 +126,11 @@ def graded_chests(seed):
 def overfitted():
     """A task after a few steps on eight images, what it began as, and the last step's metrics."""
     torch.manual_seed(0)
-    task = vae_task()
+    # Slow and long enough that the last digits of a machine do not decide.
+    task = vae_task(learning_rate=3e-4)
     untrained = vae_task()
     untrained.modules["vae"].load_state_dict(task.modules["vae"].state_dict())
-    metrics = train_for(task, graded_chests(0), steps=25)
+    metrics = train_for(task, graded_chests(0), steps=60)
     return task, untrained, metrics
 
 
@@ -143,7 +144,7 @@ def test_it_draws_the_eight_images_it_is_trained_on(overfitted):
     error = (drawn - images).square().sum(dim=(1, 2, 3)).mean()
     # A decoder that does not look at the latents can at best draw the mean image.
     best_of_one = (images - images.mean(dim=0)).square().sum(dim=(1, 2, 3)).mean()
-    assert error < 0.65 * best_of_one
+    assert error < 0.4 * best_of_one
     # Neither collapsed nor run away.
     assert 1 < metrics["loss/kl"] < 200
 
@@ -152,7 +153,7 @@ def test_of_images_it_has_not_seen_it_knows_more_than_at_the_start(overfitted):
     task, untrained, _ = overfitted
     others = graded_chests(1)
     before, after = (diagnose(one, others).metrics for one in (untrained, task))
-    assert after["validation/loss"] < 0.7 * before["validation/loss"]
+    assert after["validation/loss"] < 0.5 * before["validation/loss"]
     assert before["latent/active_units"] == 0
     assert after["latent/active_units"] > 0
 
