@@ -1,6 +1,7 @@
 """Parameters of the models: networks, training, sampling."""
 
 import re
+from abc import abstractmethod
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, computed_field, field_validator, model_validator
@@ -65,9 +66,9 @@ class ConditionalParameters(TrainingParameters):
     )
 
     @property
+    @abstractmethod
     def asks_findings(self) -> bool:
         """Whether the model is trained with findings."""
-        raise NotImplementedError
 
     @model_validator(mode="after")
     def _can_be_asked(self) -> "ConditionalParameters":
