@@ -91,4 +91,4 @@ def test_the_package_s_door_leads_to_the_images_of_a_trained_model(tmp_path):
 
 def test_the_package_has_no_other_door():
     with pytest.raises(AttributeError, match="no attribute 'load_model'"):
-        cxr_pipeline.load_model  # noqa: B018
+        _ = cxr_pipeline.load_model

@@ -112,13 +112,23 @@ class ImageStore:
             (N, S, S) uint8, in the order of `positions`.
         """
         images = np.empty((len(positions), self.size, self.size), dtype=np.uint8)
-        chosen = self.index.iloc[positions]
-        shards, rows = chosen["shard"].to_numpy(), chosen["row"].to_numpy()
-        for shard in np.unique(shards):
-            mapped = np.load(self.folder / shard_name(int(shard)), mmap_mode="r")
-            here = shards == shard
-            images[here] = mapped[rows[here]]
+        read_shards(self.folder, self.index.iloc[positions], images)
         return images
+
+
+def read_shards(folder: Path, chosen: pd.DataFrame, into: npt.NDArray[Any]) -> None:
+    """Read rows of shards into memory, a shard at a time.
+
+    Args:
+        folder: Where the shards are.
+        chosen: `shard` and `row` of each of N things, in any order.
+        into: (N, ...), filled in that order.
+    """
+    shards, rows = chosen["shard"].to_numpy(), chosen["row"].to_numpy()
+    for shard in np.unique(shards):
+        mapped = np.load(folder / shard_name(int(shard)), mmap_mode="r")
+        here = shards == shard
+        into[here] = mapped[rows[here]]
 
 
 def _read_csv(path: Path, columns: list[str]) -> pd.DataFrame:

@@ -24,7 +24,7 @@ from lightning.fabric import Fabric
 
 from cxr_pipeline.data.batches import to_unit_interval
 from cxr_pipeline.data.files import file_digest, json_digest, write_atomically, write_json
-from cxr_pipeline.data.store import MANIFEST, ImageStore, shard_name
+from cxr_pipeline.data.store import MANIFEST, ImageStore, read_shards, shard_name
 from cxr_pipeline.models.encoder_weights import encoder_record, load_encoder_weights
 from cxr_pipeline.models.encoders import FEATURE_SIZE, FEATURES, IMAGE_SIZE, ImageEncoder
 from cxr_pipeline.randomness import derive_seed
@@ -134,12 +134,7 @@ class FeatureCache:
                 "--pipeline=gmvae` computes them anew"
             )
         features = np.empty((len(positions), *self.manifest["shape"]), dtype=np.float16)
-        chosen = images.index.iloc[positions]
-        shards, rows = chosen["shard"].to_numpy(), chosen["row"].to_numpy()
-        for shard in np.unique(shards):
-            mapped = np.load(self.folder / shard_name(int(shard)), mmap_mode="r")
-            here = shards == shard
-            features[here] = mapped[rows[here]]
+        read_shards(self.folder, images.index.iloc[positions], features)
         return features
 
 
