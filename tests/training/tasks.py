@@ -2,8 +2,10 @@
 
 import numpy as np
 import torch
+from torch import nn
 
 from cxr_pipeline.randomness import random_generator
+from cxr_pipeline.training.checkpoint import Learner, write_checkpoint
 from cxr_pipeline.training.lsgan import LsganTask
 from cxr_pipeline.training.vae import VaeTask
 
@@ -34,6 +36,23 @@ def vae_task(**changes):
     return VaeTask(**defaults | changes)
 
 
+def save_checkpoint(folder, modules=None, optimizers=None, step=3, **changes):
+    """Write a checkpoint as the engine does; by default of next to nothing."""
+    learner = {"modules": modules or {"net": nn.Linear(2, 1)}, "optimizers": optimizers or {}}
+    for name in ("average", "scaler"):
+        learner[name] = changes.pop(name, None)
+    arguments = {
+        "identity": {"model": "x"},
+        "run": "first",
+        "history": [(1, "loss", 0.5)],
+        "seconds": 1.5,
+        "notes": {},
+        "alarms": {},
+        "keep": 2,
+    }
+    write_checkpoint(folder, Learner(**learner), step=step, **arguments | changes)
+
+
 def examples_of(levels, findings=None):
     """Grey levels, (N, h, w), as examples of whole size; by default of a model without findings."""
     levels = np.asarray(levels)
@@ -57,9 +76,10 @@ def chests(count, seed=0):
     return np.where(lungs, 50, 200) + grain
 
 
-def randomness(step, seed=0):
-    """Where the random numbers of a step come from."""
-    return lambda stream: random_generator(seed, stream, step)
+def with_noise(task, examples, step=1, seed=0):
+    """Examples with the noise of a step beside them, as the engine hands them to a task."""
+    noise = task.noise(len(examples["pixels"]), random_generator(seed, "noise", step))
+    return {**examples, **noise}
 
 
 def learn(task):
@@ -82,5 +102,5 @@ def train_for(task, examples, steps):
         module.to(memory_format=torch.channels_last)
     metrics = {}
     for step in range(1, steps + 1):
-        metrics = task.step(examples, step, randomness(step), learn(task))
+        metrics = task.step(with_noise(task, examples, step), step, learn(task))
     return {name: float(value) for name, value in metrics.items()}

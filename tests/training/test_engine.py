@@ -244,11 +244,11 @@ def test_a_loss_that_is_no_number_stops_before_the_weights_change(run, settings,
     class Poisoned(LsganTask):
         """Its discriminator turns to NaN after the second step."""
 
-        def step(self, batch, step, randomness, update):
+        def step(self, batch, step, update):
             if step == 3:
                 with torch.no_grad():
                     next(self.modules["discriminator"].parameters()).fill_(torch.nan)
-            return super().step(batch, step, randomness, update)
+            return super().step(batch, step, update)
 
     def build():
         return Poisoned(

@@ -3,6 +3,8 @@
 from typing import Literal
 
 import torch
+from lightning.fabric import Fabric
+from lightning.fabric.plugins import MixedPrecision
 
 FixedPrecision = Literal["32-true", "bf16-mixed", "16-mixed"]
 Precision = Literal["auto"] | FixedPrecision
@@ -35,3 +37,11 @@ def choose_precision(precision: Precision, accelerator: Accelerator) -> FixedPre
         and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     )
     return "bf16-mixed" if native else "32-true"
+
+
+def build_fabric(accelerator: Accelerator, precision: FixedPrecision) -> Fabric:
+    """Set up one device to compute in a precision."""
+    if precision == "16-mixed" and accelerator == "cpu":
+        # By itself Fabric would take bf16 instead.
+        return Fabric(accelerator="cpu", devices=1, plugins=MixedPrecision("16-mixed", "cpu"))
+    return Fabric(accelerator=accelerator, devices=1, precision=precision)
