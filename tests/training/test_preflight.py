@@ -14,6 +14,7 @@ PARAMETERS = {
     "max_steps": None,
     "accelerator": "cpu",
     "precision": "32-true",
+    "compile": False,
     "samples": 4,
     "resume": True,
 }
