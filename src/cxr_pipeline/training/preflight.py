@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from cxr_pipeline.training.checkpoint import find_checkpoint
+from cxr_pipeline.training.distributed import check_processes
 from cxr_pipeline.training.examples import check_image_size
 from cxr_pipeline.training.feature_cache import build_encoder
 from cxr_pipeline.training.networks import check_compiling
@@ -29,13 +30,15 @@ def check_training(
 
     Raises:
         ValueError: If the images are of another size, the device is not there or cannot compute in
-            the precision asked for, every checkpoint is damaged, or `resume` is true and there is
-            none, or it is of another run.
+            the precision asked for, the processes cannot share a batch, every checkpoint is
+            damaged, or `resume` is true and there is none, or it is of another run.
     """
     if image_size is not None:
         check_image_size(model, image_size)
     precision = choose_precision(parameters["precision"], parameters["accelerator"])
-    check_compiling(parameters["compile"], choose_accelerator(parameters["accelerator"]))
+    accelerator = choose_accelerator(parameters["accelerator"])
+    check_compiling(parameters["compile"], accelerator)
+    check_processes(parameters["batch_size"], accelerator)
     if parameters["resume"] == "auto":
         find_checkpoint(checkpoints)
     if parameters["resume"] is not True:
