@@ -14,9 +14,10 @@ from tests.training.tasks import coarse_pictures, examples_of, gan_task, vae_tas
 from tests.training.test_gmvae import make_examples, make_task
 from torch import nn
 
-from cxr_pipeline.models.vae import Centre
 from cxr_pipeline.training.distributed import agreed_signal, join, processes
 from cxr_pipeline.training.engine import train
+from cxr_pipeline.training.feed import Feed
+from cxr_pipeline.training.session import begin
 from cxr_pipeline.training.settings import Settings
 from cxr_pipeline.training.synchronised import synchronise
 from cxr_pipeline.training.watching import HeldOut, Watchers
@@ -42,51 +43,93 @@ def main(trial, folder):
         own = 15 if rank == processes() - 1 else None
         agreed = [agreed_signal(own, meeting=meeting) for meeting in (False, True)]
         (folder / f"{rank}.json").write_text(json.dumps(agreed))
-    elif trial == "train":
+    elif trial == "steps":
         for kind in KINDS:
-            learn(kind, folder / kind, rank=rank)
-    elif trial == "resume":
-        learn("gan", folder / "whole", rank=rank, ema_decay=0.5)
-        learn("gan", folder / "parts", rank=rank, steps=2, ema_decay=0.5)
-        learn("gan", folder / "parts", rank=rank, resume=True, ema_decay=0.5)
+            take_steps(kind, folder / kind)
+    elif trial == "train":
+        own = folder / str(rank)
+        train_gan(own / "whole", own)
+        # A checkpoint is for all of them.
+        train_gan(folder / "checkpoint", own, steps=2)
+        train_gan(folder / "checkpoint", own, resume=True)
 
 
-def learn(kind, folder, rank=0, *, single=False, **changes):
-    """Train a small model; weights, history and what was told go to the folder, named by rank."""
-    folder.mkdir(exist_ok=True, parents=True)
-    told = []
-    watchers = Watchers(
-        on_metrics=lambda step, metrics: told.append(step),
-        on_samples=lambda step, drawn: told.append(step),
-    )
-    if kind.startswith("gmvae"):
-        findings = 2 if "findings" in kind else 0
-        examples, others = (make_examples(n, findings=findings, seed=n) for n in (8, 3))
-    else:
-        examples, others = (examples_of(coarse_pictures(n, seed=n)) for n in (8, 3))
-    settings = {
+def settings(**changes):
+    defaults = {
         "steps": STEPS,
         "batch_size": 4,
         "seed": 0,
         "accelerator": "cpu",
-        "precision": "64-true",
+        "precision": "32-true",
         "log_every": 2,
         "checkpoint_every": 1,
         "sample_at": (0, 1),
         "samples": 2,
         "resume": "auto",
     }
-    made = train(
-        partial(smooth, KINDS[kind]),
+    return Settings(**defaults | changes)
+
+
+def take_steps(kind, folder):
+    """Take steps in float64, in which two ways to add the same numbers end alike."""
+    folder.mkdir(parents=True, exist_ok=True)
+    examples = data(kind, 8)
+    doubled = settings(precision="64-true")
+    session = begin(partial(smooth, KINDS[kind]), doubled, folder / "checkpoint", {}, {})
+    fabric = session.fabric
+    feed = Feed(
         examples,
-        HeldOut(others, "validation"),
-        Settings(**settings | changes),
-        checkpoints=folder / ("checkpoint" if rank == 0 else f"checkpoint_{rank}"),
-        identity={"model": kind},
-        watchers=watchers,
+        session.task.noise,
+        doubled.batch_size,
+        doubled.seed,
+        fabric.device,
+        rank=fabric.global_rank,
+        processes=fabric.world_size,
     )
-    save_file(made.weights, folder / f"{rank}.safetensors")
-    (folder / f"{rank}.json").write_text(json.dumps({"history": made.history, "told": told}))
+    before = state_of(session)
+    for step in range(1, STEPS + 1):
+        session.step(feed.batch(step), step)
+    session.read()
+    keep(folder / str(fabric.global_rank), state_of(session), session.history)
+    keep(folder / f"{fabric.global_rank}_before", before, [])
+
+
+def state_of(session):
+    return {
+        f"{network}.{name}": tensor.clone(memory_format=torch.contiguous_format)
+        for network, module in session.networks.items()
+        for name, tensor in module.state_dict().items()
+    }
+
+
+def train_gan(checkpoints, folder, **changes):
+    """Train as a run does, with its looks; keep what it made and what it told."""
+    told = []
+    made = train(
+        KINDS["gan"],
+        data("gan", 8),
+        HeldOut(data("gan", 3), "validation"),
+        settings(ema_decay=0.5, **changes),
+        checkpoints=checkpoints,
+        identity={"model": "gan"},
+        watchers=Watchers(
+            on_metrics=lambda step, metrics: told.append(step),
+            on_samples=lambda step, drawn: told.append(step),
+        ),
+    )
+    keep(folder / "_".join(["made", *changes]), made.weights, made.history, told)
+
+
+def data(kind, count):
+    if kind.startswith("gmvae"):
+        return make_examples(count, findings=2 if "findings" in kind else 0)
+    return examples_of(coarse_pictures(count))
+
+
+def keep(path, weights, history, told=()):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(weights, path.with_suffix(".safetensors"))
+    path.with_suffix(".json").write_text(json.dumps({"history": history, "told": list(told)}))
 
 
 def smooth(build_task):
@@ -102,9 +145,9 @@ def smooth(build_task):
 
 
 def layers(mine, *, together=True):
-    """Forward and backward of BatchNorm and Centre on a share of four examples, in float64."""
+    """Forward and backward of BatchNorm on a share of four examples, in float64."""
     torch.manual_seed(0)
-    net = nn.Sequential(nn.BatchNorm2d(3), nn.Flatten(), nn.BatchNorm1d(12), Centre(12)).double()
+    net = nn.Sequential(nn.BatchNorm2d(3), nn.Flatten(), nn.BatchNorm1d(12)).double()
     for parameter in net.parameters():
         nn.init.normal_(parameter)
     images = 100 + torch.randn(4, 3, 2, 2, dtype=torch.float64)

@@ -116,11 +116,11 @@ def _train_one(
     more: dict[str, Any],
 ) -> tuple[pd.DataFrame, dict[str, Any], npt.NDArray[np.uint8]]:
     """Train a member, keep its model and samples; its history, where it ended, some samples."""
-    from cxr_pipeline.training.run import train_on_store
+    from cxr_pipeline.training.followers import train_with_followers
     from cxr_pipeline.training.sampling import ImageGenerator
     from cxr_pipeline.training.saved_model import save_model
 
-    trained = train_on_store(
+    trained = train_with_followers(
         model,
         images,
         parameters,

@@ -81,9 +81,9 @@ def _train(
     progress: Path,
     **more: Any,
 ) -> "Trained":
-    from cxr_pipeline.training.run import train_on_store
+    from cxr_pipeline.training.followers import train_with_followers
 
-    return train_on_store(
+    return train_with_followers(
         model,
         images,
         parameters,
