@@ -1,6 +1,6 @@
 """What each of several processes does in `test_distributed.py`, started by torchrun.
 
-python several_processes.py TRIAL FOLDER
+python -m tests.training.several_processes FOLDER
 """
 
 import json
@@ -32,26 +32,29 @@ KINDS = {
 STEPS = 3
 
 
-def main(trial, folder):
+def main(folder):
+    join()
     rank = torch.distributed.get_rank()
-    if trial == "layers":
-        share = 4 // processes()
-        mine = slice(rank * share, (rank + 1) * share)
-        save_file(layers(mine), folder / f"{rank}.safetensors")
-    elif trial == "signals":
-        # Only the last process got one; where they do not meet none stops.
-        own = 15 if rank == processes() - 1 else None
-        agreed = [agreed_signal(own, meeting=meeting) for meeting in (False, True)]
-        (folder / f"{rank}.json").write_text(json.dumps(agreed))
-    elif trial == "steps":
-        for kind in KINDS:
-            take_steps(kind, folder / kind)
-    elif trial == "train":
-        own = folder / str(rank)
-        train_gan(own / "whole", own)
-        # A checkpoint is for all of them.
-        train_gan(folder / "checkpoint", own, steps=2)
-        train_gan(folder / "checkpoint", own, resume=True)
+    own = folder / str(rank)
+    own.mkdir()
+    share = 4 // processes()
+    save_file(layers(slice(rank * share, (rank + 1) * share)), own / "layers.safetensors")
+    # Only the last process got a signal; where they do not meet none stops.
+    signal = 15 if rank == processes() - 1 else None
+    agreed = [agreed_signal(signal, meeting=meeting) for meeting in (False, True)]
+    (own / "signals.json").write_text(json.dumps(agreed))
+    for kind in KINDS:
+        take_steps(kind, own / kind)
+    train_gan(own / "whole", own)
+    # A checkpoint is for all of them.
+    train_gan(folder / "checkpoint", own, steps=2)
+    train_gan(folder / "checkpoint", own, resume=True)
+    # Each with checkpoints of its own: only those of rank 0 are there.
+    try:
+        train_gan(own / "whole", own, steps=STEPS + 1, resume="auto" if rank else True)
+    except ValueError as error:
+        (own / "apart.txt").write_text(str(error))
+    torch.distributed.destroy_process_group()
 
 
 def settings(**changes):
@@ -90,8 +93,8 @@ def take_steps(kind, folder):
     for step in range(1, STEPS + 1):
         session.step(feed.batch(step), step)
     session.read()
-    keep(folder / str(fabric.global_rank), state_of(session), session.history)
-    keep(folder / f"{fabric.global_rank}_before", before, [])
+    keep(folder / "after", state_of(session), session.history)
+    keep(folder / "before", before, [])
 
 
 def state_of(session):
@@ -166,6 +169,4 @@ def layers(mine, *, together=True):
 
 
 if __name__ == "__main__":
-    join()
-    main(sys.argv[1], Path(sys.argv[2]))
-    torch.distributed.destroy_process_group()
+    main(Path(sys.argv[1]))

@@ -19,23 +19,19 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 
 
 @pytest.fixture(scope="module")
-def together(tmp_path_factory):
-    """Let two processes do a trial of `several_processes`; give the folder of what they made."""
-
-    def run(trial: str) -> Path:
-        folder = tmp_path_factory.mktemp(trial)
-        finished = subprocess.run(
-            [*TORCHRUN, "-m", "tests.training.several_processes", trial, str(folder)],
-            cwd=REPOSITORY,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
-        assert finished.returncode == 0, finished.stderr
-        return folder
-
-    return run
+def folder(tmp_path_factory):
+    """What two processes made, each in a folder named by its rank: see `several_processes`."""
+    folder = tmp_path_factory.mktemp("processes")
+    finished = subprocess.run(
+        [*TORCHRUN, "-m", "tests.training.several_processes", str(folder)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert finished.returncode == 0, finished.stderr
+    return folder
 
 
 @pytest.fixture
@@ -60,9 +56,8 @@ def kept(path: Path):
 # -- the same result -----------------------------------------------------------------------------
 
 
-def test_batch_norm_over_shares_is_batch_norm_over_the_whole(together):
-    folder = together("layers")
-    shares = [load_file(folder / f"{rank}.safetensors") for rank in (0, 1)]
+def test_batch_norm_over_shares_is_batch_norm_over_the_whole(folder):
+    shares = [load_file(folder / rank / "layers.safetensors") for rank in "01"]
     whole = several_processes.layers(slice(0, 4), together=False)
     assert {"made", "by_images", "by_0.weight", "state_2.running_var", "afterwards"} < whole.keys()
     for name, expected in whole.items():
@@ -77,17 +72,13 @@ def test_batch_norm_over_shares_is_batch_norm_over_the_whole(together):
             torch.testing.assert_close(each, expected, rtol=1e-10, atol=1e-10)
 
 
-@pytest.fixture(scope="module")
-def steps(together):
-    return together("steps")
-
-
 @pytest.mark.parametrize("kind", KINDS)
-def test_two_processes_learn_what_one_learns_from_the_whole_batch(steps, kind, tmp_path):
-    several_processes.take_steps(kind, tmp_path / "alone")
-    (first, losses, _), (second, losses_too, _) = (kept(steps / kind / name) for name in "01")
-    expected, expected_losses, _ = kept(tmp_path / "alone/0")
-    before, _, _ = kept(tmp_path / "alone/0_before")
+def test_two_processes_learn_what_one_learns_from_the_whole_batch(folder, kind, tmp_path):
+    several_processes.take_steps(kind, tmp_path)
+    first, losses, _ = kept(folder / "0" / kind / "after")
+    second, losses_too, _ = kept(folder / "1" / kind / "after")
+    expected, expected_losses, _ = kept(tmp_path / "after")
+    before, _, _ = kept(tmp_path / "before")
     assert losses == losses_too
     assert [row[:2] for row in losses] == [row[:2] for row in expected_losses]
     # The history is float32, and the VAE's posterior too, whatever its weights are.
@@ -105,41 +96,40 @@ def test_two_processes_learn_what_one_learns_from_the_whole_batch(steps, kind, t
 # -- runs ----------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def trained(together):
-    return together("train")
-
-
-def test_a_resumed_run_of_two_processes_equals_an_uninterrupted_one_to_the_bit(trained):
-    whole, history, _ = kept(trained / "0/made")
-    parts, both, _ = kept(trained / "0/made_resume")
+def test_a_resumed_run_of_two_processes_equals_an_uninterrupted_one_to_the_bit(folder):
+    whole, history, _ = kept(folder / "0/made")
+    parts, both, _ = kept(folder / "0/made_resume")
     assert all(torch.equal(parts[name], whole[name]) for name in whole)
     # A run that ends has one look more.
     steps = [row for row in both if not row[1].startswith(("quality", "warning"))]
     assert steps == [row for row in history if not row[1].startswith(("quality", "warning"))]
-    assert len([*trained.glob("checkpoint/*.json")]) == 2
+    assert len([*folder.glob("checkpoint/*.json")]) == 2
 
 
-def test_rank_0_alone_writes_and_tells(trained):
-    _, _, told = kept(trained / "0/made")
+def test_rank_0_alone_writes_and_tells(folder):
+    _, _, told = kept(folder / "0/made")
     assert told == [0, 1, 2, 2, 3, 3]
-    _, _, told = kept(trained / "1/made")
+    _, _, told = kept(folder / "1/made")
     assert told == []
-    assert (trained / "0/whole").is_dir()
-    assert not (trained / "1/whole").exists()
-    first, second = (kept(trained / rank / "made")[0] for rank in "01")
+    assert (folder / "0/whole").is_dir()
+    assert not (folder / "1/whole").exists()
+    first, second = (kept(folder / rank / "made")[0] for rank in "01")
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 # -- what they agree on --------------------------------------------------------------------------
 
 
-def test_a_signal_to_one_process_stops_all_of_them_where_they_meet(together):
-    folder = together("signals")
-    assert [json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1)] == [
-        [None, 15],
-        [None, 15],
-    ]
+def test_a_signal_to_one_process_stops_all_of_them_where_they_meet(folder):
+    for rank in "01":
+        assert json.loads((folder / rank / "signals.json").read_text()) == [None, 15]
+
+
+def test_processes_that_would_begin_at_different_steps_are_refused(folder):
+    for rank in "01":
+        message = (folder / rank / "apart.txt").read_text()
+        assert message.startswith("processes would begin at steps from 0 to 3: ")
+        assert message.splitlines() == [message]
 
 
 def test_a_process_alone_stops_at_once():
