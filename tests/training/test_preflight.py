@@ -11,6 +11,7 @@ PARAMETERS = {
     "seed": 0,
     "selection": {"findings": [], "views": ["PA"]},
     "epochs": 2,
+    "batch_size": 4,
     "max_steps": None,
     "accelerator": "cpu",
     "precision": "32-true",
@@ -25,7 +26,9 @@ def write(checkpoints):
     """Write a checkpoint of step 3, as the engine does."""
 
     def write(**identity):
-        own = {key: PARAMETERS[key] for key in ("beta", "compile", "seed", "selection")}
+        own = {
+            key: PARAMETERS[key] for key in ("batch_size", "beta", "compile", "seed", "selection")
+        }
         later = {"image_store_digest": "abc", "encoder": {"name": "vgg16"}}
         identity = {"model": "vae", **later, **own, "precision": "32-true"} | identity
         save_checkpoint(checkpoints, identity=identity)
@@ -124,6 +127,12 @@ def test_devices_and_numbers_that_there_are_not_are_refused(refusal, check, monk
         message,
         message.replace("not cpu", "not mps"),
     }
+
+
+def test_a_batch_that_the_processes_cannot_share_is_refused(refusal, monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "some")
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    assert "batch_size=4 cannot be split equally among 3 processes" in refusal()
 
 
 def test_images_of_another_size_are_refused_if_the_size_is_known(checkpoints):
