@@ -5,11 +5,12 @@ import re
 import pytest
 from tests.conftest import REPOSITORY
 
-NAMED = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (REPOSITORY / "docs/promises.md").read_text())
+PROMISES = (REPOSITORY / "docs/promises.md").read_text()
+NAMED = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", PROMISES)
 
 
 def test_every_promise_names_a_test():
-    parts = re.split(r"^## \d+\. ", (REPOSITORY / "docs/promises.md").read_text(), flags=re.M)
+    parts = re.split(r"^## \d+\. ", PROMISES, flags=re.M)
     assert len(parts) == 1 + 12
     assert all("`tests/" in part for part in parts[1:])
 
