@@ -65,7 +65,9 @@ class PreflightHooks:
             planned = "images" in made and model != "gmvae"
             size = self.parameters.preprocessing.size if planned else None
             notes = check_training(model, own, checkpoints, image_size=size)
-            interrupted = interrupted or tracking.run_to_continue(notes)
+            # Of other images the engine will train anew, and so that is another run.
+            if notes.get("data") == Path(self.parameters.raw_dir).name:
+                interrupted = interrupted or tracking.run_to_continue(notes)
         for encoder in encoders:
             check_encoder(encoder, self.parameters.gmvae.weights)
         self.context.mlflow.tracking.run.id = interrupted

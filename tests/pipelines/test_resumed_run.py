@@ -56,7 +56,7 @@ def resumed(tmp_path_factory, few_images):
 
 def test_a_run_that_goes_on_is_the_same_run_in_mlflow(resumed):
     (run,) = resumed.runs
-    assert resumed.notes == {"mlflow_run": run.info.run_id}
+    assert resumed.notes["mlflow_run"] == run.info.run_id
     assert run.info.status == "FINISHED"
     assert f"Going on with MLflow's run '{run.info.run_name}'" in resumed.said
     assert "Resumed at step" in resumed.said
@@ -117,3 +117,20 @@ def test_a_run_that_mlflow_holds_no_longer_goes_on_in_a_new_one(project, few_ima
     assert second.returncode == 0, second.stderr
     assert "no longer: a new one" in second.stderr
     assert "Resumed at step 2 of 3" in second.stderr
+
+
+@pytest.mark.slow
+def test_a_run_on_other_images_is_another_run(project, few_images, ten_images):
+    parameters = f"{GAN.format(2)},labels.seed=4"
+    first = project.run("--pipeline=gan", f"--params=raw_dir={few_images},{parameters}")
+    assert first.returncode == 0, first.stderr
+    (record, *_) = sorted((project.folder / "data/06_models/gan/checkpoint").glob("*.json"))[::-1]
+    # As if it had been killed before its end.
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"finished": False}))
+    second = project.run("--pipeline=gan", f"--params=raw_dir={ten_images},{parameters}")
+    assert second.returncode == 0, second.stderr
+    assert "starting anew" in second.stderr
+    assert "Going on with MLflow's run" not in second.stderr
+    client = mlflow.MlflowClient(project.database)
+    (experiment,) = client.search_experiments(filter_string="name = 'cxr_pipeline'")
+    assert len(client.search_runs([experiment.experiment_id])) == 2
