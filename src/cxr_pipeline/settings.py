@@ -6,10 +6,11 @@ from omegaconf.resolvers import oc
 
 from cxr_pipeline import tracking
 from cxr_pipeline.hooks import PreflightHooks, ProjectHooks
+from cxr_pipeline.turns import TurnHooks
 
 PROJECT = Path(__file__).resolve().parents[2]
 
-HOOKS = (PreflightHooks(), ProjectHooks())
+HOOKS = (TurnHooks(), PreflightHooks(), ProjectHooks())
 
 # Runs are recorded in MLflow; Kedro's own session files would only pile up.
 CONFIG_LOADER_ARGS = {

@@ -110,9 +110,21 @@ class ImageStore:
 
         Returns:
             (N, S, S) uint8, in the order of `positions`.
+
+        Raises:
+            ValueError: If another run mended or removed the store since it was opened.
         """
         images = np.empty((len(positions), self.size, self.size), dtype=np.uint8)
-        read_shards(self.folder, self.index.iloc[positions], images)
+        try:
+            read_shards(self.folder, self.index.iloc[positions], images)
+            # Afterwards: whoever exchanges shards removes the manifest first.
+            same = json.loads((self.folder / MANIFEST).read_text())["digest"] == self.digest
+        except FileNotFoundError:
+            same = False
+        if not same:
+            raise ValueError(
+                f"another run changed image store '{self.folder}' while this one used it: run again"
+            )
         return images
 
 
