@@ -9,6 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
+import numpy.typing as npt
+
 NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 """No space left, file too large, quota exceeded."""
 
@@ -83,6 +86,18 @@ def write_json(path: Path, content: Any) -> None:
 def write_bytes(path: Path, content: bytes) -> None:
     """Write `content`, atomically."""
     write_atomically(path, lambda file: _write(file, content))
+
+
+def write_array(path: Path, array: npt.NDArray[Any]) -> None:
+    """Write a C-contiguous array as .npy, atomically."""
+
+    def write(file: BinaryIO) -> None:
+        header = np.lib.format.header_data_from_array_1_0(array)
+        np.lib.format.write_array_header_1_0(file, header)
+        # Not `np.save`: of a full disk it only says that less was written.
+        file.write(array.data)
+
+    write_atomically(path, write)
 
 
 def _write(file: BinaryIO, content: bytes) -> None:

@@ -13,7 +13,6 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from cxr_pipeline.data.files import (
     json_digest,
     make_folder,
     remove_litter,
-    write_atomically,
+    write_array,
     write_json,
 )
 from cxr_pipeline.data.locks import lock
@@ -253,7 +252,7 @@ def _encode(
             # A shard that is there is whole: it was put in place once it was.
             if not path.is_file():
                 features = _encode_images(fabric, network, plan.images.read(positions))
-                write_atomically(path, partial(np.save, arr=features))
+                write_array(path, features)
                 encoded += len(positions)
             done += len(positions)
             shards.append(
