@@ -135,12 +135,21 @@ def read_shards(folder: Path, chosen: pd.DataFrame, into: npt.NDArray[Any]) -> N
         folder: Where the shards are.
         chosen: `shard` and `row` of each of N things, in any order.
         into: (N, ...), filled in that order.
+
+    Raises:
+        ValueError: If a file there is no array of numbers, or another than the rows are of.
     """
     shards, rows = chosen["shard"].to_numpy(), chosen["row"].to_numpy()
     for shard in np.unique(shards):
-        mapped = np.load(folder / shard_name(int(shard)), mmap_mode="r")
+        path = folder / shard_name(int(shard))
         here = shards == shard
-        into[here] = mapped[rows[here]]
+        try:
+            into[here] = np.load(path, mmap_mode="r", allow_pickle=False)[rows[here]]
+        except (ValueError, IndexError) as error:
+            raise ValueError(
+                f"'{path}' is no shard ({error}): delete '{folder}' and run again, which makes it "
+                "anew"
+            ) from error
 
 
 def _read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
