@@ -300,9 +300,9 @@ def test_a_signal_ends_the_run_as_killed_with_its_exit_code(project, number, cod
         # Where the tests themselves run in the background, Ctrl-C would be ignored.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
     )
-    record = project.folder / "data/06_models/gan/checkpoint/checkpoint.json"
+    folder = project.folder / "data/06_models/gan/checkpoint"
     deadline = time.monotonic() + 120
-    while not record.exists() and process.poll() is None and time.monotonic() < deadline:
+    while not [*folder.glob("*.json")] and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.2)
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)

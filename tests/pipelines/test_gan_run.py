@@ -48,7 +48,6 @@ def data(finished, path: str) -> Path:
     [
         "06_models/gan/weights.safetensors",
         "06_models/gan/config.json",
-        "06_models/gan/checkpoint/checkpoint.json",
         "07_model_output/gan/provenance.json",
         "08_reporting/class_counts.csv",
         "08_reporting/class_counts.png",

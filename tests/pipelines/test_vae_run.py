@@ -45,7 +45,6 @@ def reports(finished):
     [
         "06_models/vae/weights.safetensors",
         "06_models/vae/config.json",
-        "06_models/vae/checkpoint/checkpoint.json",
         "07_model_output/vae/provenance.json",
         "08_reporting/parameter_counts.csv",
         "08_reporting/training_times.csv",

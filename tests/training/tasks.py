@@ -2,9 +2,13 @@
 
 import numpy as np
 import torch
+from torch import nn
 
 from cxr_pipeline.randomness import random_generator
+from cxr_pipeline.training.checkpoint import Learner, write_checkpoint
 from cxr_pipeline.training.lsgan import LsganTask
+from cxr_pipeline.training.task import Diagnosis
+from cxr_pipeline.training.updates import adam
 from cxr_pipeline.training.vae import VaeTask
 
 SIDE = 128
@@ -34,6 +38,23 @@ def vae_task(**changes):
     return VaeTask(**defaults | changes)
 
 
+def save_checkpoint(folder, modules=None, optimizers=None, step=3, **changes):
+    """Write a checkpoint as the engine does; by default of next to nothing."""
+    learner = {"modules": modules or {"net": nn.Linear(2, 1)}, "optimizers": optimizers or {}}
+    for name in ("average", "scaler"):
+        learner[name] = changes.pop(name, None)
+    arguments = {
+        "identity": {"model": "x"},
+        "run": "first",
+        "history": [(1, "loss", 0.5)],
+        "seconds": 1.5,
+        "notes": {},
+        "alarms": {},
+        "keep": 2,
+    }
+    write_checkpoint(folder, Learner(**learner), step=step, **arguments | changes)
+
+
 def examples_of(levels, findings=None):
     """Grey levels, (N, h, w), as examples of whole size; by default of a model without findings."""
     levels = np.asarray(levels)
@@ -57,9 +78,10 @@ def chests(count, seed=0):
     return np.where(lungs, 50, 200) + grain
 
 
-def randomness(step, seed=0):
-    """Where the random numbers of a step come from."""
-    return lambda stream: random_generator(seed, stream, step)
+def with_noise(task, examples, step=1, seed=0):
+    """Examples with the noise of a step beside them, as the engine hands them to a task."""
+    noise = task.noise(len(examples["pixels"]), random_generator(seed, "noise", step))
+    return {**examples, **noise}
 
 
 def learn(task):
@@ -82,5 +104,44 @@ def train_for(task, examples, steps):
         module.to(memory_format=torch.channels_last)
     metrics = {}
     for step in range(1, steps + 1):
-        metrics = task.step(examples, step, randomness(step), learn(task))
+        metrics = task.step(with_noise(task, examples, step), step, learn(task))
     return {name: float(value) for name, value in metrics.items()}
+
+
+class LineTask:
+    """The smallest there is: fit a line through points, with a little noise."""
+
+    drawing = "line"
+
+    def __init__(self, learning_rate=0.1, slope=2.0):
+        line = nn.Linear(1, 1)
+        with torch.no_grad():
+            line.weight.fill_(0.5)
+            line.bias.zero_()
+        self.slope = slope
+        self.modules = {"line": line}
+        self.optimizers = {"line": adam(line, learning_rate=learning_rate)}
+
+    def noise(self, count, generator):
+        return {"noise": torch.rand(count, 1, generator=generator) / 100}
+
+    def step(self, batch, step, update):
+        points = batch["pixels"].float().flatten(1).mean(dim=1, keepdim=True) + batch["noise"]
+        loss = (self.modules["line"](points) - self.slope * points).square().mean()
+        return {"loss/line": loss.detach(), "gradient/line": update("line", loss)}
+
+    def sample(self, noise, findings):
+        return torch.full((len(findings), 1, 2, 2), float(self.modules["line"].weight))
+
+    def diagnose(self, examples, split, noise):
+        return Diagnosis({"quality/slope": float(self.modules["line"].weight.detach())})
+
+    def finish(self, examples, noise):
+        return {}
+
+    def reconstruct(self, examples):
+        return None
+
+
+def points(count):
+    return {"pixels": torch.arange(count)[:, None], "findings": torch.zeros(count, 0)}

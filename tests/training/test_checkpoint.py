@@ -1,15 +1,13 @@
+import copy
 import dataclasses
+import json
 
 import pytest
 import torch
+from tests.training.tasks import save_checkpoint
 from torch import nn
 
-from cxr_pipeline.training.checkpoint import (
-    find_checkpoint,
-    mark_finished,
-    restore,
-    write_checkpoint,
-)
+from cxr_pipeline.training.checkpoint import Learner, find_checkpoint, mark_finished
 
 
 def network():
@@ -27,77 +25,132 @@ def learn(modules, optimizers, steps):
         optimizers["net"].step()
 
 
-def write(folder, modules, optimizers, step=3, **changes):
-    arguments = {
-        "identity": {"model": "x"},
-        "history": [(1, "loss", 0.5)],
-        "seconds": 1.5,
-    }
-    write_checkpoint(
-        folder, step=step, modules=modules, optimizers=optimizers, **arguments | changes
-    )
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
 
 
 def test_restored_networks_learn_on_as_if_nothing_had_happened(tmp_path):
     modules, optimizers = network()
     learn(modules, optimizers, 3)
-    write(tmp_path, modules, optimizers)
+    save_checkpoint(tmp_path, modules, optimizers)
     learn(modules, optimizers, 3)
 
-    fresh_modules, fresh_optimizers = network()
-    found = find_checkpoint(tmp_path)
-    assert found is not None
-    restore(found, fresh_modules, fresh_optimizers)
-    learn(fresh_modules, fresh_optimizers, 3)
+    fresh = Learner(*network())
+    find_checkpoint(tmp_path).restore(fresh)
+    learn(fresh.modules, fresh.optimizers, 3)
     for name, tensor in modules["net"].state_dict().items():
-        assert torch.equal(tensor, fresh_modules["net"].state_dict()[name]), name
+        assert torch.equal(tensor, fresh.modules["net"].state_dict()[name]), name
 
 
-def test_the_record_comes_back_as_it_was_written(tmp_path):
-    write(tmp_path, *network())
+def test_the_record_and_the_history_come_back_as_they_were_written(tmp_path):
+    history = [(1, "loss", 1 / 3), (1, "speed", 7.0), (2, "loss", 5e-324)]
+    alarms = {"before": ["a"], "said": ["a", "b"]}
+    save_checkpoint(tmp_path, step=2, history=history, notes={"by": "me"}, alarms=alarms)
     found = find_checkpoint(tmp_path)
-    assert (found.step, found.identity, found.finished) == (3, {"model": "x"}, False)
-    assert found.history == [(1, "loss", 0.5)]
+    assert (found.step, found.identity, found.finished) == (2, {"model": "x"}, False)
+    assert (found.run, found.notes, found.alarms) == ("first", {"by": "me"}, alarms)
     assert found.seconds == 1.5
+    assert found.restore(Learner({"net": nn.Linear(2, 1)}, {})) == history
+
+
+def test_the_average_and_the_loss_scale_come_back(tmp_path):
+    average = nn.Linear(2, 1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    scaler.scale(torch.ones(()))
+    save_checkpoint(tmp_path, average=average, scaler=scaler)
+    fresh = Learner(
+        {"net": nn.Linear(2, 1)}, {}, nn.Linear(2, 1), torch.amp.GradScaler("cpu", init_scale=2.0)
+    )
+    find_checkpoint(tmp_path).restore(fresh)
+    assert torch.equal(fresh.average.weight, average.weight)
+    assert fresh.scaler.get_scale() == 8.0
 
 
 def test_what_is_marked_finished_is_as_it_was_but_for_that(tmp_path):
-    write(tmp_path, *network())
+    save_checkpoint(tmp_path, step=3)
+    save_checkpoint(tmp_path, step=6)
     before = find_checkpoint(tmp_path)
     mark_finished(tmp_path)
     assert find_checkpoint(tmp_path) == dataclasses.replace(before, finished=True)
 
 
-def test_only_the_newest_is_kept_and_nothing_else_lies_about(tmp_path):
-    write(tmp_path, *network(), step=3)
-    write(tmp_path, *network(), step=6)
-    names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["checkpoint.json", "step_00000006.safetensors"]
+@pytest.mark.parametrize(("keep", "kept"), [(1, [9]), (2, [6, 9]), (5, [3, 6, 9])])
+def test_the_latest_are_kept_and_nothing_else_lies_about(tmp_path, keep, kept):
+    for step in (3, 6, 9):
+        save_checkpoint(tmp_path, step=step, keep=keep)
+    stems = [f"{step // 3:06d}_step_{step}" for step in kept]
+    assert names(tmp_path) == [f"{s}.{kind}" for s in stems for kind in ("json", "safetensors")]
+
+
+def test_a_new_run_s_first_checkpoint_is_the_latest_and_replaces_the_other_run_s(tmp_path):
+    save_checkpoint(tmp_path, step=300, run="old")
+    save_checkpoint(tmp_path, step=400, run="old")
+    save_checkpoint(tmp_path, step=100, run="new")
+    found = find_checkpoint(tmp_path)
+    assert (found.step, found.run) == (100, "new")
+    assert names(tmp_path) == ["000003_step_100.json", "000003_step_100.safetensors"]
 
 
 def test_an_empty_folder_holds_none(tmp_path):
     assert find_checkpoint(tmp_path) is None
+    assert find_checkpoint(tmp_path / "absent") is None
 
 
-def test_killed_before_the_record_the_old_checkpoint_stays_valid(tmp_path):
-    write(tmp_path, *network(), step=3)
-    # The tensors of step 6 are there, their record is not.
-    (tmp_path / "step_00000006.safetensors").write_bytes(b"half a file")
+def test_tensors_without_their_record_are_passed_over_and_removed_by_the_next(tmp_path):
+    save_checkpoint(tmp_path, step=3)
+    # Killed before the record of step 6.
+    (tmp_path / "000002_step_6.safetensors").write_bytes(b"half a file")
     assert find_checkpoint(tmp_path).step == 3
+    save_checkpoint(tmp_path, step=6)
+    assert find_checkpoint(tmp_path).step == 6
+    assert "000002_step_6.safetensors" not in names(tmp_path)
 
 
-@pytest.mark.parametrize("damage", ["flip", "truncate", "remove", "record"])
-def test_damage_is_noticed_and_named(tmp_path, damage):
-    write(tmp_path, *network())
-    tensors, record = tmp_path / "step_00000003.safetensors", tmp_path / "checkpoint.json"
-    data = tensors.read_bytes()
-    if damage == "flip":
-        tensors.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    elif damage == "truncate":
-        tensors.write_bytes(data[:-1])
-    elif damage == "remove":
-        tensors.unlink()
-    else:
-        record.write_text(record.read_text()[:-20])
-    with pytest.raises(ValueError, match=r"checkpoint .* is damaged .*delete"):
-        find_checkpoint(tmp_path)
+DAMAGES = {
+    "flip": lambda tensors, record: flip(tensors),
+    "truncate": lambda tensors, record: tensors.write_bytes(tensors.read_bytes()[:-1]),
+    "remove": lambda tensors, record: tensors.unlink(),
+    "cut record": lambda tensors, record: record.write_text(record.read_text()[:-20]),
+    "empty record": lambda tensors, record: record.write_text(""),
+    "a list": lambda tensors, record: record.write_text("[]"),
+    "no step": lambda tensors, record: change(record, step=None),
+    "another format": lambda tensors, record: change(record, format=1),
+    "other types": lambda tensors, record: change(record, identity=3),
+}
+
+
+def flip(path):
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+
+
+def change(record, **values):
+    record.write_text(json.dumps(json.loads(record.read_text()) | values))
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_of_a_damaged_checkpoint_the_one_before_is_taken_with_a_warning(tmp_path, caplog, damage):
+    modules, optimizers = network()
+    save_checkpoint(tmp_path, modules, optimizers, step=3)
+    before = copy.deepcopy(modules["net"].state_dict())
+    learn(modules, optimizers, 1)
+    save_checkpoint(tmp_path, modules, optimizers, step=6)
+    record = tmp_path / "000002_step_6.json"
+    DAMAGES[damage](record.with_suffix(".safetensors"), record)
+    found = find_checkpoint(tmp_path)
+    assert found.step == 3
+    assert f"checkpoint '{record}' is damaged (" in caplog.messages[0]
+    assert "Taking the checkpoint of step 3" in caplog.messages[1]
+    fresh = Learner(*network())
+    found.restore(fresh)
+    assert all(torch.equal(t, before[k]) for k, t in fresh.modules["net"].state_dict().items())
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_where_every_one_is_damaged_that_is_an_error(tmp_path, one_line_error, damage):
+    save_checkpoint(tmp_path)
+    record = tmp_path / "000001_step_3.json"
+    DAMAGES[damage](record.with_suffix(".safetensors"), record)
+    message = one_line_error(find_checkpoint, tmp_path)
+    assert f"checkpoint '{record}' is damaged (" in message
+    assert f"delete '{tmp_path}' to start anew" in message

@@ -4,16 +4,19 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from lightning.fabric import Fabric
+from tests.training.tasks import with_noise
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 from torch.nn import functional
 
 from cxr_pipeline.models.encoders import FEATURES, ImageEncoder
 from cxr_pipeline.models.gmvae import Gmvae
 from cxr_pipeline.randomness import random_generator
-from cxr_pipeline.training.engine import SPEED, train, update_network
+from cxr_pipeline.training.engine import SPEED, train
 from cxr_pipeline.training.gmvae import GmvaeTask
+from cxr_pipeline.training.networks import set_up
+from cxr_pipeline.training.precision import build_fabric
 from cxr_pipeline.training.settings import Settings
+from cxr_pipeline.training.updates import Updater
 from cxr_pipeline.training.watching import HeldOut, Watchers
 
 MAPS = 8
@@ -59,8 +62,7 @@ def learn(task, examples, steps):
         return torch.tensor(0.0)
 
     return [
-        task.step(examples, step, partial(random_generator, 0, step=step), update)
-        for step in range(1, steps + 1)
+        task.step(with_noise(task, examples, step), step, update) for step in range(1, steps + 1)
     ]
 
 
@@ -74,7 +76,7 @@ def test_the_loss_is_the_error_and_beta_times_the_kl(reconstruction):
         losses.append((name, loss.item()))
         return torch.tensor(7.0)
 
-    metrics = task.step(examples, 1, partial(random_generator, 0, step=1), update)
+    metrics = task.step(with_noise(task, examples), 1, update)
 
     gmvae = task.modules["gmvae"]
     noise = torch.randn(3, 4, generator=random_generator(0, "noise", 1))
@@ -314,22 +316,15 @@ def test_half_floats_stay_numbers_at_the_largest_version_s_size():
     examples = make_examples(2, maps=512)
     network, optimizer = task.modules["gmvae"], task.optimizers["gmvae"]
     exact = task.diagnose(examples, "validation", seeded()).metrics
-    # As the engine does.
-    fabric = Fabric(accelerator="cpu", devices=1, precision="bf16-mixed")
-    task.modules["gmvae"], task.optimizers["gmvae"] = fabric.setup(network, optimizer)
+    fabric = build_fabric("cpu", "bf16-mixed")
+    set_up(fabric, task)
+    updater = Updater(fabric, task, {"gmvae": optimizer})
     mixed = task.diagnose(examples, "validation", seeded()).metrics
     for name in ("validation/reconstruction", "validation/kl"):
         # bf16 has eight digits.
         assert mixed[name] == pytest.approx(exact[name], rel=2**-8), name
-    history = [
-        task.step(
-            examples,
-            step,
-            partial(random_generator, 0, step=step),
-            partial(update_network, fabric, task, step),
-        )
-        for step in range(1, 5)
-    ]
+    history = [task.step(with_noise(task, examples, step), step, updater) for step in range(1, 5)]
+    updater.check()
     assert all(math.isfinite(value) for losses in history for value in losses.values())
     assert all(torch.isfinite(weight).all() for weight in network.parameters())
     assert all(map(math.isfinite, task.diagnose(examples, "validation", seeded()).metrics.values()))

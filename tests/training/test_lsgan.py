@@ -8,8 +8,8 @@ from tests.training.tasks import (
     examples_of,
     gan_task,
     learn,
-    randomness,
     train_for,
+    with_noise,
 )
 from torch.nn.functional import avg_pool2d
 
@@ -36,7 +36,7 @@ def take_step(task, findings=None):
         return torch.tensor(float(len(order)))
 
     examples = examples_of(coarse_pictures(4), findings)
-    return order, task.step(examples, 1, randomness(1), update)
+    return order, task.step(with_noise(task, examples), 1, update)
 
 
 # -- a step --------------------------------------------------------------------------------------
@@ -69,7 +69,8 @@ def test_generator_steps_see_fresh_noise():
         losses.append(loss.item())
         return torch.zeros(())
 
-    gan_task(generator_steps=2).step(examples_of(coarse_pictures(4)), 1, randomness(1), record)
+    task = gan_task(generator_steps=2)
+    task.step(with_noise(task, examples_of(coarse_pictures(4))), 1, record)
     _, first, second = losses
     # No weight has changed between the two: only other noise explains another loss.
     assert first != second
@@ -79,7 +80,7 @@ def test_losses_scores_and_gradients_are_those_of_the_step():
     task = gan_task(generator_steps=1)
     generator, discriminator = (copy.deepcopy(task.modules[name]) for name in task.modules)
     examples = examples_of(coarse_pictures(4))
-    metrics = task.step(examples, 1, randomness(1), learn(task))
+    metrics = task.step(with_noise(task, examples), 1, learn(task))
 
     noise = random_generator(0, "noise", 1)
     with torch.no_grad():
@@ -101,7 +102,7 @@ def test_losses_scores_and_gradients_are_those_of_the_step():
 def test_the_generator_is_scored_by_the_discriminator_that_has_just_learnt():
     task = gan_task(generator_steps=1)
     generator = copy.deepcopy(task.modules["generator"])
-    metrics = task.step(examples_of(coarse_pictures(4)), 1, randomness(1), learn(task))
+    metrics = task.step(with_noise(task, examples_of(coarse_pictures(4))), 1, learn(task))
 
     noise = random_generator(0, "noise", 1)
     with torch.no_grad():

@@ -1,10 +1,9 @@
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import nn
+from tests.training.tasks import save_checkpoint
 
 from cxr_pipeline.models.encoders import ImageEncoder
-from cxr_pipeline.training.checkpoint import RECORD, write_checkpoint
 from cxr_pipeline.training.preflight import check_encoder, check_training
 
 PARAMETERS = {
@@ -15,6 +14,7 @@ PARAMETERS = {
     "max_steps": None,
     "accelerator": "cpu",
     "precision": "32-true",
+    "compile": False,
     "samples": 4,
     "resume": True,
 }
@@ -25,17 +25,10 @@ def write(checkpoints):
     """Write a checkpoint of step 3, as the engine does."""
 
     def write(**identity):
-        own = {key: PARAMETERS[key] for key in ("beta", "seed", "selection")}
+        own = {key: PARAMETERS[key] for key in ("beta", "compile", "seed", "selection")}
         later = {"image_store_digest": "abc", "encoder": {"name": "vgg16"}}
-        write_checkpoint(
-            checkpoints,
-            step=3,
-            identity={"model": "vae", **later, **own, "precision": "32-true"} | identity,
-            history=[],
-            seconds=1.0,
-            modules={"net": nn.Linear(2, 1)},
-            optimizers={},
-        )
+        identity = {"model": "vae", **later, **own, "precision": "32-true"} | identity
+        save_checkpoint(checkpoints, identity=identity)
 
     return write
 
@@ -106,14 +99,19 @@ def test_resuming_without_a_checkpoint_is_refused_and_makes_no_folder(check, ref
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"step": 3, "identity": 1, "tensors": ""}'])
 def test_resuming_from_a_damaged_record_is_refused(write, refusal, checkpoints, content):
     write()
-    (checkpoints / RECORD).write_text(content)
-    assert f"checkpoint '{checkpoints / RECORD}' is damaged (" in refusal()
+    record = checkpoints / "000001_step_3.json"
+    record.write_text(content)
+    message = refusal()
+    assert f"checkpoint '{record}' is damaged (" in message
+    assert f"so is every other: delete '{checkpoints}'" in message
+    # To begin anew would destroy what might be rescued.
+    assert refusal(resume="auto") == message
 
 
 def test_resuming_from_damaged_tensors_is_refused(write, refusal, checkpoints):
     write()
-    (checkpoints / "step_00000003.safetensors").write_bytes(b"no tensors")
-    assert "is damaged (wrong SHA-256): delete" in refusal()
+    (checkpoints / "000001_step_3.safetensors").write_bytes(b"no tensors")
+    assert "is damaged (000001_step_3.safetensors: wrong SHA-256)" in refusal()
 
 
 def test_devices_and_numbers_that_there_are_not_are_refused(refusal, check, monkeypatch):

@@ -2,13 +2,12 @@ import dataclasses
 import logging
 
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from torch import nn
+from tests.training.tasks import save_checkpoint
 
-from cxr_pipeline.training.checkpoint import mark_finished, write_checkpoint
+from cxr_pipeline.training.checkpoint import mark_finished
 from cxr_pipeline.training.settings import checkpoint_to_resume, planned_steps
 
 IDENTITY = {"model": "gan", "beta": 1.0}
@@ -19,16 +18,7 @@ def at_step(tmp_path):
     """Leave a checkpoint behind; its folder."""
 
     def write(step, *, finished=False):
-        network = nn.Linear(2, 1)
-        write_checkpoint(
-            tmp_path,
-            step=step,
-            identity=IDENTITY,
-            history=[],
-            seconds=1.0,
-            modules={"net": network},
-            optimizers={"net": torch.optim.Adam(network.parameters())},
-        )
+        save_checkpoint(tmp_path, step=step, identity=IDENTITY)
         if finished:
             mark_finished(tmp_path)
         return tmp_path

@@ -8,9 +8,9 @@ from tests.training.tasks import (
     coarse_pictures,
     examples_of,
     learn,
-    randomness,
     train_for,
     vae_task,
+    with_noise,
 )
 
 from cxr_pipeline.randomness import random_generator
@@ -50,7 +50,7 @@ def first_loss(task, examples, step=1):
         losses.append((name, loss.item()))
         return torch.tensor(7.0)
 
-    metrics = task.step(examples, step, randomness(step), update)
+    metrics = task.step(with_noise(task, examples, step), step, update)
     ((name, loss),) = losses
     assert name == "vae"
     return loss, *by_hand(vae, examples, noise), metrics
@@ -107,7 +107,7 @@ def test_a_step_changes_every_weight(examples, centre):
     task = vae_task(centre=centre)
     vae = task.modules["vae"]
     before = {name: tensor.detach().clone() for name, tensor in vae.named_parameters()}
-    task.step(examples, 1, randomness(1), learn(task))
+    task.step(with_noise(task, examples), 1, learn(task))
     for name, tensor in vae.named_parameters():
         # Not biases: what comes before batch norm or centring has none that matters.
         assert name.endswith("bias") or not torch.equal(tensor, before[name]), name

@@ -1,19 +1,14 @@
-import time
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from cxr_pipeline.randomness import random_generator
+from cxr_pipeline.training.recording import EARLIEST_ALARM, Alarms
 from cxr_pipeline.training.task import Diagnosis
-from cxr_pipeline.training.watching import (
-    EARLIEST_ALARM,
-    HeldOut,
-    Observer,
-    Recorder,
-    Stopwatch,
-    Watchers,
-)
+from cxr_pipeline.training.watching import HeldOut, Observer, Watchers
 
 REMEDY = {"collapse": "it has collapsed"}
 
@@ -34,12 +29,19 @@ class Scripted:
         return next(self.diagnoses)
 
 
-def observer(task, told=None, samples=None):
-    examples = {"findings": torch.eye(4)[[2, 0, 3]]}
+def observer(task, told=None, samples=None, count=2):
+    findings = torch.eye(4)[[2, 0, 3]]
     held_out = HeldOut({"findings": torch.zeros(5, 4)}, "validation")
     told, samples = [] if told is None else told, [] if samples is None else samples
     watchers = Watchers(lambda *news: told.append(news), lambda *news: samples.append(news))
-    return Observer(task, examples, held_out, [], watchers, seed=3)
+    session = SimpleNamespace(
+        task=task,
+        settings=SimpleNamespace(seed=3, samples=count),
+        history=[],
+        alarms=Alarms({}),
+        drawing=nullcontext,
+    )
+    return Observer(session, findings, held_out, watchers)
 
 
 def warned_at(caplog, looks):
@@ -82,7 +84,7 @@ def test_a_look_is_written_down_and_told(caplog):
     told = []
     watching = observer(Scripted([Diagnosis({"validation/kl": 2.0}, REMEDY)]), told)
     watching.end_epoch(7)
-    assert watching.history == [(7, "validation/kl", 2.0), (7, "warning/collapse", 1.0)]
+    assert watching.session.history == [(7, "validation/kl", 2.0), (7, "warning/collapse", 1.0)]
     assert told == [(7, {"validation/kl": 2.0, "warning/collapse": 1.0})]
     assert not caplog.messages
 
@@ -99,8 +101,8 @@ def test_every_look_is_at_the_same_held_out_examples_with_the_same_noise():
 
 def test_samples_ask_for_the_findings_of_the_first_examples_and_come_round_again():
     samples = []
-    watching = observer(Scripted(), samples=samples)
-    watching.draw_samples(9, 5)
+    watching = observer(Scripted(), samples=samples, count=5)
+    watching.draw_samples(9)
     ((step, drawn),) = samples
     assert step == 9
     assert (drawn.shape, drawn.dtype) == ((5, 2, 2), np.uint8)
@@ -114,37 +116,8 @@ def test_samples_come_from_the_same_noise_at_every_step():
 
     samples = []
     watching = observer(Noisy(), samples=samples)
-    watching.draw_samples(0, 2)
-    watching.draw_samples(9, 2)
+    watching.draw_samples(0)
+    watching.draw_samples(9)
     assert np.array_equal(samples[0][1], samples[1][1])
     first = torch.rand(2, 1, 2, 2, generator=random_generator(3, "progress"))
     assert np.array_equal(samples[0][1], (first * 255).round().to(torch.uint8)[:, 0].numpy())
-
-
-def test_losses_are_read_in_order_and_once():
-    recorder = Recorder([])
-    recorder.add(1, {"loss/a": torch.tensor(0.5), "loss/b": torch.tensor(2.0)})
-    recorder.add(2, {"loss/a": torch.tensor(0.25), "loss/b": torch.tensor(4.0)})
-    assert recorder.history == []
-    assert recorder.read() == {"loss/a": 0.25, "loss/b": 4.0}
-    assert recorder.read() == {}
-    assert recorder.history == [
-        (1, "loss/a", 0.5),
-        (1, "loss/b", 2.0),
-        (2, "loss/a", 0.25),
-        (2, "loss/b", 4.0),
-    ]
-
-
-def test_only_what_is_done_under_the_stopwatch_counts():
-    watch = Stopwatch()
-    for _ in range(2):
-        with watch:
-            time.sleep(0.02)
-        time.sleep(0.2)
-    assert 0.04 <= watch.seconds < 0.2
-    assert 2 / 0.2 < watch.steps_per_second() <= 2 / 0.04
-    with watch:
-        time.sleep(0.05)
-    # Of the last lap alone.
-    assert 1 / 0.2 < watch.steps_per_second() <= 1 / 0.05

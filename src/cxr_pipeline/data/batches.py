@@ -1,5 +1,7 @@
 """Which images make up the batch of step t, and what scale they come in."""
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -28,8 +30,14 @@ def batch_positions(images: int, batch_size: int, seed: int, step: int) -> Tenso
     """
     per_epoch = steps_per_epoch(images, batch_size)
     epoch, place = divmod(step, per_epoch)
-    order = torch.randperm(images, generator=random_generator(seed, "batches", epoch))
+    order = _order(images, seed, epoch)
     return order[place * batch_size : (place + 1) * batch_size]
+
+
+@lru_cache(maxsize=2)
+def _order(images: int, seed: int, epoch: int) -> Tensor:
+    """The order of an epoch's images: of 100,000 it takes longer than a small step."""
+    return torch.randperm(images, generator=random_generator(seed, "batches", epoch))
 
 
 def to_unit_interval(pixels: Tensor) -> Tensor:

@@ -46,6 +46,27 @@ class TrainingParameters(ClosedModel):
     sample_at: Annotated[tuple[Annotated[int, Field(ge=-1)], ...], Field(strict=False)] = Field(
         description="Steps after which to draw progress samples; -1 is the last."
     )
+    keep_checkpoints: PositiveInt = Field(description="How many of the latest to keep.")
+    data_placement: Literal["auto", "device", "memory"] = Field(
+        description="Where the images are kept as training takes them: on the device, in main "
+        "memory, or on the device if they fit."
+    )
+    compile: Literal[False, True, "cuda_graphs"] = Field(
+        description="Whether to compile the networks with torch.compile, which reports its gain; "
+        "cuda_graphs also records and replays a GPU's kernels."
+    )
+    ema_decay: float | None = Field(
+        gt=0,
+        lt=1,
+        description="The share that the moving average of the drawing network's "
+        "weights keeps at each step; null draws with the latest weights.",
+    )
+    gradient_clip: float | None = Field(
+        gt=0, description="The greatest norm of a gradient; null for any."
+    )
+    learning_rate_warmup: NonNegativeInt = Field(
+        description="Steps over which the learning rate grows to its value; 0 for none."
+    )
     resume: Literal["auto", True, False] = Field(
         description="Go on from the last checkpoint: auto does so after an interruption."
     )

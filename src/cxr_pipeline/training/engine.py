@@ -1,28 +1,26 @@
 """The one training loop: when things happen. What happens in a step is the task's business."""
 
-import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from lightning.fabric import Fabric
 from torch import Tensor
 
-from cxr_pipeline.data.batches import batch_positions, steps_per_epoch, to_pixels
-from cxr_pipeline.randomness import derive_seed, random_generator
-from cxr_pipeline.training.checkpoint import HistoryRow, mark_finished, restore, write_checkpoint
-from cxr_pipeline.training.precision import choose_precision
+from cxr_pipeline.data.batches import steps_per_epoch, to_pixels
+from cxr_pipeline.randomness import random_generator
+from cxr_pipeline.training.checkpoint import HistoryRow, mark_finished
+from cxr_pipeline.training.feed import Feed, place, prefetching
+from cxr_pipeline.training.interruption import deferred_signals
+from cxr_pipeline.training.networks import GAIN, compile_gain
 from cxr_pipeline.training.progress import progress
-from cxr_pipeline.training.settings import Settings, checkpoint_to_resume
+from cxr_pipeline.training.session import Session, begin
+from cxr_pipeline.training.settings import Settings
 from cxr_pipeline.training.task import Examples, Task, first_examples
-from cxr_pipeline.training.watching import HeldOut, Observer, Recorder, Stopwatch, Watchers
-
-logger = logging.getLogger(__name__)
+from cxr_pipeline.training.watching import HeldOut, Observer, Watchers
 
 RECONSTRUCTED_IMAGES = 32
 
@@ -56,6 +54,7 @@ def train(
     checkpoints: Path,
     identity: dict[str, Any],
     watchers: Watchers,
+    notes: Mapping[str, str] | None = None,
 ) -> Outcome:
     """Train a model.
 
@@ -67,131 +66,81 @@ def train(
         checkpoints: The folder of the resumable checkpoint.
         identity: What is trained on what, in JSON's types.
         watchers: Whom to tell.
+        notes: What to keep with the checkpoints, see `Checkpoint.notes`.
 
     Raises:
-        ValueError: If a loss or gradient is not finite (named with its step; the last checkpoint
-            stays), the device is not there, or the checkpoint to resume from is damaged or of
+        NotFiniteError: If a loss or gradient is no number; the last checkpoint stays.
+        ValueError: If the device is not there, or the checkpoint to resume from is damaged or of
             another identity.
+        KeyboardInterrupt: On Ctrl-C, once the step has ended and is saved.
     """
-    precision = choose_precision(settings.precision, settings.accelerator)
-    fabric = Fabric(accelerator=settings.accelerator, devices=1, precision=precision)
+    # So that resumed training repeats to the bit.
     torch.backends.cudnn.deterministic = True
-    with torch.random.fork_rng():
-        torch.manual_seed(derive_seed(settings.seed, "weights"))
-        task = build_task()
-    modules, optimizers = dict(task.modules), dict(task.optimizers)
-    for module in modules.values():
-        # The layout that convolution kernels are fastest in.
-        module.to(memory_format=torch.channels_last)
-    for name, module in modules.items():
-        task.modules[name], task.optimizers[name] = fabric.setup(module, optimizers[name])
-    identity = {**identity, "precision": precision}
-    found = checkpoint_to_resume(settings, checkpoints, identity)
-    start, history, watch = 0, [], Stopwatch()
-    if found:
-        # Only now: a restored optimiser's state goes to the device that its weights are on.
-        restore(found, modules, optimizers)
-        start, history, watch.seconds = found.step, found.history, found.seconds
-        logger.info("Resumed at step %d of %d from '%s'", start, settings.steps, checkpoints)
+    session = begin(build_task, settings, checkpoints, identity, notes or {})
+    device = session.fabric.device
+    data = place(examples, device, settings.data_placement)
+    held_out = HeldOut(place(held_out.examples, device, "device"), held_out.split)
+    observer = Observer(session, data["findings"], held_out, watchers)
+    feed = Feed(data, session.task.noise, settings.batch_size, settings.seed, device)
+    if settings.compile and session.start == 0:
+        gain = compile_gain(
+            build_task, feed.batch(1), settings.compile, settings.accelerator, session.precision
+        )
+        session.history.append((0, GAIN, gain))
+        watchers.on_metrics(0, {GAIN: gain})
+    _take_steps(session, feed, observer)
 
-    data = _placed(examples, fabric.device)
-    held_out = HeldOut(_placed(held_out.examples, fabric.device), held_out.split)
-    images = len(data["pixels"])
-    per_epoch = steps_per_epoch(images, settings.batch_size)
-    sample_at = settings.sample_steps()
-    recorder = Recorder(history)
-    observer = Observer(task, data, held_out, history, watchers, settings.seed)
-
-    if start == 0 and 0 in sample_at:
-        observer.draw_samples(0, settings.samples)
-    with progress(settings.steps, start) as report:
-        for done in range(start + 1, settings.steps + 1):
-            last = done == settings.steps
-            with watch:
-                batch = batch_positions(images, settings.batch_size, settings.seed, done - 1)
-                losses = task.step(
-                    _batch(data, batch, fabric.device),
-                    done,
-                    partial(random_generator, settings.seed, step=done),
-                    partial(update_network, fabric, task, done),
-                )
-                recorder.add(done, losses)
-                news = recorder.read() if done % settings.log_every == 0 or last else {}
-            if news:
-                rate = watch.steps_per_second() * settings.batch_size
-                history.append((done, SPEED, rate))
-                report(done, {k: v for k, v in news.items() if k.startswith("loss/")}, rate)
-                watchers.on_metrics(done, {**news, SPEED: rate})
-            if done % per_epoch == 0 or last:
-                recorder.read()
-                observer.end_epoch(done)
-            if done in sample_at:
-                observer.draw_samples(done, settings.samples)
-            if done % settings.checkpoint_every == 0 or last:
-                recorder.read()
-                write_checkpoint(
-                    checkpoints,
-                    step=done,
-                    identity=identity,
-                    history=history,
-                    seconds=watch.seconds,
-                    modules=modules,
-                    optimizers=optimizers,
-                )
-    weights = {
-        f"{name}.{key}": tensor.cpu().contiguous()
-        for name, module in modules.items()
-        for key, tensor in module.state_dict().items()
-    }
-    again = task.reconstruct(first_examples(held_out.examples, RECONSTRUCTED_IMAGES))
-    weights |= task.finish(data, random_generator(settings.seed, "finish"))
+    with session.drawing():
+        weights = {
+            f"{name}.{key}": tensor.cpu().contiguous()
+            for name, module in session.task.modules.items()
+            for key, tensor in module.state_dict().items()
+        }
+        again = session.task.reconstruct(first_examples(held_out.examples, RECONSTRUCTED_IMAGES))
+        weights |= session.task.finish(data, random_generator(settings.seed, "finish"))
+        warnings = observer.standing_warnings(settings.steps)
     # Only now: what is interrupted before goes on from here.
     mark_finished(checkpoints)
+    seconds = session.watch.seconds
     return Outcome(
         weights=weights,
-        history=history,
-        seconds=watch.seconds,
-        images_per_second=settings.steps * settings.batch_size / watch.seconds,
-        precision=precision,
-        device=str(fabric.device),
-        warnings=observer.standing_warnings(settings.steps),
+        history=session.history,
+        seconds=seconds,
+        images_per_second=settings.steps * settings.batch_size / seconds,
+        precision=session.precision,
+        device=str(device),
+        warnings=warnings,
         reconstructions=None if again is None else to_pixels(again)[:, 0].cpu().numpy(),
     )
 
 
-def _placed(examples: Examples, device: torch.device) -> dict[str, Tensor]:
-    """Put examples on the device, if at most half of its free memory holds them."""
-    if device.type == "cuda":
-        needed = sum(tensor.nbytes for tensor in examples.values())
-        if needed > torch.cuda.mem_get_info(device)[0] / 2:
-            return dict(examples)
-    return {name: tensor.to(device) for name, tensor in examples.items()}
-
-
-def _batch(data: Examples, positions: Tensor, device: torch.device) -> dict[str, Tensor]:
-    """Take a batch from where the examples are to the device."""
-    return {name: t[positions.to(t.device)].to(device) for name, t in data.items()}
-
-
-def update_network(fabric: Fabric, task: Task, step: int, name: str, loss: Tensor) -> Tensor:
-    """Take one optimiser step, unless loss or gradient is not a number to learn from.
-
-    Returns:
-        The norm of the gradient.
-    """
-    remedy = "stopped before its weights changed; lower the learning rate or use precision=32-true"
-    if not torch.isfinite(loss):
-        raise ValueError(f"step {step}: the {name}'s loss is {loss.item()}: {remedy}")
-    optimizer = task.optimizers[name]
-    optimizer.zero_grad(set_to_none=True)
-    fabric.backward(loss)
-    gradients = [p.grad for p in task.modules[name].parameters() if p.grad is not None]
-    norm = torch.nn.utils.get_total_norm(gradients)
-    # With 16-bit floats the loss is scaled, and the scaler itself passes over infinite gradients.
-    scaler = getattr(fabric.strategy.precision, "scaler", None)
-    if scaler is not None:
-        norm = norm / scaler.get_scale()
-    elif not torch.isfinite(norm):
-        raise ValueError(f"step {step}: the {name}'s gradient is {norm.item()}: {remedy}")
-    optimizer.step()
-    return norm
+def _take_steps(session: Session, feed: Feed, observer: Observer) -> None:
+    """Take the steps that are left, and do between them what is due."""
+    settings, watch, start = session.settings, session.watch, session.start
+    per_epoch = steps_per_epoch(len(feed.examples["pixels"]), settings.batch_size)
+    sample_at = settings.sample_steps()
+    if start == 0 and 0 in sample_at:
+        observer.draw_samples(0)
+    with (
+        prefetching(feed, settings.steps) as batch,
+        progress(settings.steps, start) as report,
+        deferred_signals() as signals,
+    ):
+        for done in range(start + 1, settings.steps + 1):
+            last = done == settings.steps
+            with watch:
+                session.step(batch(done), done)
+                # Waits for the device, so that the seconds are the steps' own.
+                news = session.read() if done % settings.log_every == 0 or last else {}
+            if news:
+                news[SPEED] = watch.steps_per_second() * settings.batch_size
+                session.history.append((done, SPEED, news[SPEED]))
+                report(done, news, news[SPEED])
+                observer.watchers.on_metrics(done, news)
+            if done % per_epoch == 0 or last:
+                observer.end_epoch(done)
+            if done in sample_at:
+                observer.draw_samples(done)
+            if done % settings.checkpoint_every == 0 or last or signals.number:
+                session.save(done)
+            signals.deliver()

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
 from cxr_pipeline.data.batches import to_unit_interval
 from cxr_pipeline.losses.mixture import component_log_densities, monte_carlo_kl
@@ -20,11 +20,11 @@ from cxr_pipeline.training.saved_model import load_network
 from cxr_pipeline.training.task import (
     Diagnosis,
     Examples,
-    Randomness,
     Sampler,
     Update,
     split_examples,
 )
+from cxr_pipeline.training.updates import adam
 
 __all__ = ["IMAGE_SIZE", "GmvaeTask", "architecture", "build_sampler", "build_task"]
 
@@ -99,6 +99,8 @@ def _sample(gmvae: Gmvae, findings: Tensor, noise: torch.Generator, temperature:
 class GmvaeTask:
     """One step down the negative ELBO, its KL estimated from one draw of each posterior."""
 
+    drawing = "gmvae"
+
     def __init__(
         self,
         gmvae: Gmvae,
@@ -120,15 +122,15 @@ class GmvaeTask:
         self.dim_z, self.beta, self.reconstruction = dim_z, beta, reconstruction
         self.fine_tunes = gmvae.encoder is not None
         self.modules: dict[str, nn.Module] = {"gmvae": gmvae}
-        self.optimizers: dict[str, Optimizer] = {
-            "gmvae": Adam(gmvae.parameters(), lr=learning_rate)
-        }
+        self.optimizers: dict[str, Optimizer] = {"gmvae": adam(gmvae, learning_rate=learning_rate)}
 
-    def step(
-        self, batch: Examples, step: int, randomness: Randomness, update: Update
-    ) -> dict[str, Tensor]:
+    def noise(self, count: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """Draw what picks a point of each posterior (see `Task.noise`)."""
+        return {"noise": torch.randn(count, self.dim_z, generator=generator)}
+
+    def step(self, batch: Examples, step: int, update: Update) -> dict[str, Tensor]:
         """Take one step (see `Task.step`)."""
-        error, kl, _, _ = self._terms(batch, randomness("noise"))
+        error, kl, _, _ = self._terms(batch)
         loss = error.mean() + self.beta * kl.mean()
         gradient = update("gmvae", loss)
         return {
@@ -147,9 +149,11 @@ class GmvaeTask:
         """Take the ELBO apart on other images (see `Task.diagnose`)."""
         gmvae: Any = self.modules["gmvae"]
         parts = []
-        with in_evaluation(gmvae):
+        with in_evaluation(gmvae) as device:
             for some in split_examples(examples, LOOKED_AT_ONCE):
-                error, kl, latents, mean = self._terms(some, noise)
+                count = len(some["pixels"])
+                drawn = {name: t.to(device) for name, t in self.noise(count, noise).items()}
+                error, kl, latents, mean = self._terms({**some, **drawn})
                 densities = component_log_densities(
                     latents, gmvae.prior.means, gmvae.prior.variances
                 )
@@ -192,14 +196,11 @@ class GmvaeTask:
             return to_unit_interval(examples["pixels"])
         return examples["features"].float()
 
-    def _terms(
-        self, examples: Examples, noise: torch.Generator
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _terms(self, examples: Examples) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Both terms of the negative ELBO, (B,) nats each; latents and posterior means, (B, Z)."""
         gmvae: Any = self.modules["gmvae"]
         pixels, findings = examples["pixels"], examples["findings"]
-        drawn_noise = torch.randn(len(pixels), self.dim_z, generator=noise).to(pixels.device)
-        logits, latents, mean, variance = gmvae(self._inputs(examples), findings, drawn_noise)
+        logits, latents, mean, variance = gmvae(self._inputs(examples), findings, examples["noise"])
         images = to_unit_interval(pixels).expand_as(logits)  # grey as red, green and blue
         if self.reconstruction == "mse":
             error = squared_error(logits.float().sigmoid(), images)

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
 from cxr_pipeline.data.batches import to_signed_interval, to_unit_interval
 from cxr_pipeline.losses.least_squares import discriminator_loss, generator_loss
@@ -18,7 +18,8 @@ from cxr_pipeline.models.lsgan import (
     draw_noise,
 )
 from cxr_pipeline.training.saved_model import load_network
-from cxr_pipeline.training.task import Diagnosis, Examples, Randomness, Sampler, Update
+from cxr_pipeline.training.task import Diagnosis, Examples, Sampler, Update
+from cxr_pipeline.training.updates import adam
 
 __all__ = ["IMAGE_SIZE", "LsganTask", "architecture", "build_sampler", "build_task"]
 
@@ -70,6 +71,8 @@ def _sample(
 class LsganTask:
     """One discriminator step, then several generator steps, each on fresh noise."""
 
+    drawing = "generator"
+
     def __init__(
         self,
         *,
@@ -97,35 +100,33 @@ class LsganTask:
             "discriminator": Discriminator(patch_scores=patch_scores, findings=findings),
         }
         self.optimizers: dict[str, Optimizer] = {
-            name: Adam(module.parameters(), lr=learning_rate, betas=betas)
+            name: adam(module, learning_rate=learning_rate, betas=betas)
             for name, module in self.modules.items()
         }
 
-    def step(
-        self, batch: Examples, step: int, randomness: Randomness, update: Update
-    ) -> dict[str, Tensor]:
+    def noise(self, count: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """Draw the generator's inputs (see `Task.noise`)."""
+        draws = 1 + self.generator_steps
+        noise = torch.stack([draw_noise(count, self.dim_z, generator) for _ in range(draws)], dim=1)
+        return {"noise": noise}  # (B, draws, Z)
+
+    def step(self, batch: Examples, step: int, update: Update) -> dict[str, Tensor]:
         """Take one discriminator and `generator_steps` generator steps (see `Task.step`)."""
         generator, discriminator = self.modules["generator"], self.modules["discriminator"]
         real = to_signed_interval(batch["pixels"])  # (B, 1, H, W) in [-1, 1]
         findings = batch["findings"]
-        noise = randomness("noise")
-
-        def draw() -> Tensor:
-            fake: Tensor = generator(
-                draw_noise(len(real), self.dim_z, noise).to(real.device), findings
-            )
-            return fake
+        first, *others = batch["noise"].unbind(dim=1)  # (B, Z) each
 
         with torch.no_grad():
-            fake = draw()
+            fake = generator(first, findings)
         real_scores, fake_scores = discriminator(real, findings), discriminator(fake, findings)
         loss_d = discriminator_loss(real_scores, fake_scores)
         gradient_d = update("discriminator", loss_d)
 
         # The generator needs gradients through the discriminator, not those of its weights.
         discriminator.requires_grad_(False)
-        for _ in range(self.generator_steps):
-            loss_g = generator_loss(discriminator(draw(), findings))
+        for noise in others:
+            loss_g = generator_loss(discriminator(generator(noise, findings), findings))
             gradient_g = update("generator", loss_g)
         discriminator.requires_grad_(True)
         return {

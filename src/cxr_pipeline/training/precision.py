@@ -3,10 +3,26 @@
 from typing import Literal
 
 import torch
+from lightning.fabric import Fabric
+from lightning.fabric.plugins import MixedPrecision
 
 FixedPrecision = Literal["32-true", "bf16-mixed", "16-mixed"]
 Precision = Literal["auto"] | FixedPrecision
 Accelerator = Literal["auto", "cpu", "cuda", "mps"]
+
+
+def choose_accelerator(accelerator: Accelerator) -> Literal["cpu", "cuda", "mps"]:
+    """Resolve `auto` to the fastest there is.
+
+    Raises:
+        ValueError: If the accelerator is not there.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if accelerator == "auto":
+        return "cuda" if there["cuda"] else "mps" if there["mps"] else "cpu"
+    if not there.get(accelerator, True):
+        raise ValueError(f"accelerator={accelerator} is not there: set it to auto or cpu")
+    return accelerator
 
 
 def choose_precision(precision: Precision, accelerator: Accelerator) -> FixedPrecision:
@@ -18,11 +34,7 @@ def choose_precision(precision: Precision, accelerator: Accelerator) -> FixedPre
     Raises:
         ValueError: If the accelerator is not there, or cannot compute in the precision asked for.
     """
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not there.get(accelerator, True):
-        raise ValueError(f"accelerator={accelerator} is not there: set it to auto or cpu")
-    if accelerator == "auto":
-        accelerator = next((name for name in ("cuda", "mps") if there[name]), "cpu")
+    accelerator = choose_accelerator(accelerator)
     if precision == "16-mixed" and accelerator != "cuda":
         raise ValueError(f"precision=16-mixed needs a CUDA GPU, not {accelerator}: set it to auto")
     if precision != "auto":
@@ -35,3 +47,11 @@ def choose_precision(precision: Precision, accelerator: Accelerator) -> FixedPre
         and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     )
     return "bf16-mixed" if native else "32-true"
+
+
+def build_fabric(accelerator: Accelerator, precision: FixedPrecision) -> Fabric:
+    """Set up one device to compute in a precision."""
+    if precision == "16-mixed" and accelerator == "cpu":
+        # By itself Fabric would take bf16 instead.
+        return Fabric(accelerator="cpu", devices=1, plugins=MixedPrecision("16-mixed", "cpu"))
+    return Fabric(accelerator=accelerator, devices=1, precision=precision)

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cxr_pipeline.training.checkpoint import find_checkpoint
 from cxr_pipeline.training.examples import check_image_size
 from cxr_pipeline.training.feature_cache import build_encoder
-from cxr_pipeline.training.precision import choose_precision
+from cxr_pipeline.training.networks import check_compiling
+from cxr_pipeline.training.precision import choose_accelerator, choose_precision
 from cxr_pipeline.training.run import own_identity
 from cxr_pipeline.training.settings import require_checkpoint, require_same_run
 
@@ -27,12 +29,15 @@ def check_training(
 
     Raises:
         ValueError: If the images are of another size, the device is not there or cannot compute in
-            the precision asked for, or `resume` is true and the checkpoint is absent, damaged or of
-            another run.
+            the precision asked for, every checkpoint is damaged, or `resume` is true and there is
+            none, or it is of another run.
     """
     if image_size is not None:
         check_image_size(model, image_size)
     precision = choose_precision(parameters["precision"], parameters["accelerator"])
+    check_compiling(parameters["compile"], choose_accelerator(parameters["accelerator"]))
+    if parameters["resume"] == "auto":
+        find_checkpoint(checkpoints)
     if parameters["resume"] is not True:
         return
     found = require_checkpoint(checkpoints)

@@ -71,5 +71,9 @@ def _lines(total: int, done: int, unit: str) -> Report:
 
 
 def _news(losses: Mapping[str, float], rate: float) -> str:
-    parts = [f"{name.removeprefix('loss/')} {value:.3f}" for name, value in losses.items()]
+    parts = [
+        f"{name.removeprefix('loss/')} {value:.3f}"
+        for name, value in losses.items()
+        if name.startswith("loss/")
+    ]
     return ", ".join([*parts, f"{rate:.0f} images/s"])

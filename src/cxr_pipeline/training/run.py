@@ -12,8 +12,9 @@ import numpy.typing as npt
 import pandas as pd
 from torch import Tensor
 
+from cxr_pipeline.data.batches import batch_positions
 from cxr_pipeline.data.conditions import label_balance
-from cxr_pipeline.data.files import write_bytes
+from cxr_pipeline.data.files import write_bytes, write_json
 from cxr_pipeline.data.png import encode_png
 from cxr_pipeline.data.sheets import comparison_sheet, image_sheet
 from cxr_pipeline.data.store import ImageStore
@@ -23,19 +24,28 @@ from cxr_pipeline.training.feature_cache import FeatureCache, wanted_encoder
 from cxr_pipeline.training.models import MODELS
 from cxr_pipeline.training.record import record_outcome
 from cxr_pipeline.training.settings import Settings, planned_steps
+from cxr_pipeline.training.updates import NotFiniteError
 from cxr_pipeline.training.watching import Watchers
 
 logger = logging.getLogger(__name__)
 
 PROGRESS_IMAGES = 64
+IMAGES_NAMED = 3
 SHEET_COLUMNS = 8
 
 # What may change between an interrupted run and the one that goes on from its checkpoint.
 NOT_IDENTITY = {
-    "accelerator", "checkpoint_every", "epochs", "log_every", "max_steps", "mixture_components",
-    "precision", "resume", "sample_at", "sample_findings", "sample_seed", "sampler", "samples",
-    "temperature",
+    "accelerator", "checkpoint_every", "data_placement", "epochs", "keep_checkpoints", "log_every",
+    "max_steps", "mixture_components", "precision", "resume", "sample_at", "sample_findings",
+    "sample_seed", "sampler", "samples", "temperature",
 }  # fmt: skip
+
+
+# Settings that are as their parameters are.
+PASSED_ON = (
+    "compile", "data_placement", "ema_decay", "gradient_clip", "keep_checkpoints",
+    "learning_rate_warmup",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -68,6 +78,7 @@ def train_on_store(
     on_sheet: Callable[[int, npt.NDArray[np.uint8]], None],
     features: FeatureCache | None = None,
     reuse: bool = False,
+    notes: Mapping[str, str] | None = None,
 ) -> Trained:
     """Train a model on the training split of a store.
 
@@ -81,6 +92,7 @@ def train_on_store(
         on_sheet: Told the step and the (H, W) uint8 sheet drawn then.
         features: What a frozen encoder made of the store's images, for models that have one.
         reuse: Whether a finished run of the same parameters and data may be taken for this one.
+        notes: See `Checkpoint.notes`.
 
     Raises:
         ValueError: If the features are another encoder's, or as `choose_examples` and
@@ -115,20 +127,30 @@ def train_on_store(
         settings.steps,
     )
     origin = {"encoder": features.encoder} if features else {}
-    outcome = train(
-        partial(MODELS[model].build_task, architecture, parameters),
-        read_examples(images, rows, chosen.entries, features),
-        held_out,
-        settings,
-        checkpoints=checkpoints,
-        identity={
-            "model": model,
-            "image_store_digest": images.digest,
-            **origin,
-            **own_identity(parameters),
-        },
-        watchers=Watchers(on_metrics, keep_samples),
-    )
+    culprits = checkpoints / "not_finite.json"
+    culprits.unlink(missing_ok=True)
+    try:
+        outcome = train(
+            partial(MODELS[model].build_task, architecture, parameters),
+            read_examples(images, rows, chosen.entries, features),
+            held_out,
+            settings,
+            checkpoints=checkpoints,
+            identity={
+                "model": model,
+                "image_store_digest": images.digest,
+                **origin,
+                **own_identity(parameters),
+            },
+            watchers=Watchers(on_metrics, keep_samples),
+            notes=notes,
+        )
+    except NotFiniteError as error:
+        at = batch_positions(len(rows), settings.batch_size, settings.seed, error.step - 1)
+        names = images.index["image"].iloc[rows[at.numpy()]].tolist()
+        write_json(culprits, {"step": error.step, "error": str(error), "images": names})
+        shown = ", ".join(names[:IMAGES_NAMED]) + (" ..." if len(names) > IMAGES_NAMED else "")
+        raise ValueError(f"{error} (its images: {shown}; all in '{culprits}')") from error
     config = {
         "model": model,
         "architecture": architecture,
@@ -176,4 +198,5 @@ def _settings(model: str, parameters: Mapping[str, Any], images: int, *, reuse: 
         samples=PROGRESS_IMAGES,
         resume=parameters["resume"],
         reuse=reuse,
+        **{name: parameters[name] for name in PASSED_ON},
     )

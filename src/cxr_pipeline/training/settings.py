@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from cxr_pipeline.data.batches import steps_per_epoch
 from cxr_pipeline.training.checkpoint import Checkpoint, find_checkpoint
+from cxr_pipeline.training.feed import Placement
+from cxr_pipeline.training.networks import Compile
 from cxr_pipeline.training.precision import Accelerator, Precision
 
 logger = logging.getLogger(__name__)
@@ -33,6 +35,18 @@ class Settings:
     """Images to draw then, always from the same noise."""
     resume: Resume
     """`auto` goes on after an interruption and else starts anew, `True` must find a checkpoint."""
+    keep_checkpoints: int = 2
+    """How many of the latest to keep."""
+    data_placement: Placement = "auto"
+    """See `feed.place`."""
+    compile: Compile = False
+    """See `networks.set_up`."""
+    ema_decay: float | None = None
+    """See `averaging.Average`; `None` draws with the latest weights."""
+    gradient_clip: float | None = None
+    """See `updates.Updater`."""
+    learning_rate_warmup: int = 0
+    """See `updates.Updater`."""
     reuse: bool = False
     """With `auto`: take a finished run of the same identity and length for this one."""
 

@@ -14,6 +14,8 @@ Examples = Mapping[str, Tensor]
     pixels    (N, 1, H, W) uint8
     findings  (N, C) float32, 1 for each finding; C is 0 where the model is not conditional
     features  (N, F, 7, 7) float16, of a frozen encoder; only where the model has one
+
+A batch has its noise beside them, see `Task.noise`.
 """
 
 Update = Callable[[str, Tensor], Tensor]
@@ -21,9 +23,6 @@ Update = Callable[[str, Tensor], Tensor]
 
 Returns the norm of the gradient.
 """
-
-Randomness = Callable[[str], torch.Generator]
-"""Given a stream's name: the generator of that stream at the current step."""
 
 
 def first_examples(examples: Examples, count: int) -> Examples:
@@ -61,17 +60,28 @@ class Task(Protocol):
     modules: dict[str, nn.Module]
     """The networks by name; the engine replaces them by ones placed on its device."""
     optimizers: dict[str, Optimizer]
-    """The optimiser of each network that learns, under the network's name."""
+    """The optimiser of each network that learns, under the network's name; see `updates.adam`."""
+    drawing: str
+    """The network that draws images, whose weights may be averaged to sample from."""
 
-    def step(
-        self, batch: Examples, step: int, randomness: Randomness, update: Update
-    ) -> dict[str, Tensor]:
+    def noise(self, count: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """Draw all random numbers of a step.
+
+        Args:
+            count: Examples in the whole batch, B.
+            generator: On the CPU.
+
+        Returns:
+            Tensors by name, on the CPU, the first dimension counting the examples.
+        """
+        ...
+
+    def step(self, batch: Examples, step: int, update: Update) -> dict[str, Tensor]:
         """Take one step.
 
         Args:
-            batch: B examples on the device.
+            batch: Examples with their noise, on the device: a batch or this process's part of it.
             step: The step, from 1.
-            randomness: Where all random numbers of the step come from.
             update: Changes one network's weights to lower a loss.
 
         Returns:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
 from cxr_pipeline.data.batches import to_unit_interval
 from cxr_pipeline.losses.gaussian import standard_normal_kl
@@ -19,11 +19,11 @@ from cxr_pipeline.training.saved_model import below, load_network
 from cxr_pipeline.training.task import (
     Diagnosis,
     Examples,
-    Randomness,
     Sampler,
     Update,
     split_examples,
 )
+from cxr_pipeline.training.updates import adam
 
 __all__ = ["IMAGE_SIZE", "VaeTask", "architecture", "build_sampler", "build_task"]
 
@@ -80,6 +80,8 @@ def _sample(
 class VaeTask:
     """One step down the negative ELBO."""
 
+    drawing = "vae"
+
     def __init__(
         self,
         *,
@@ -109,15 +111,16 @@ class VaeTask:
         self.mixture_components = mixture_components
         vae = Vae(dim_z, centre=centre)
         self.modules: dict[str, nn.Module] = {"vae": vae}
-        self.optimizers: dict[str, Optimizer] = {"vae": Adam(vae.parameters(), lr=learning_rate)}
+        self.optimizers: dict[str, Optimizer] = {"vae": adam(vae, learning_rate=learning_rate)}
 
-    def step(
-        self, batch: Examples, step: int, randomness: Randomness, update: Update
-    ) -> dict[str, Tensor]:
+    def noise(self, count: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """Draw what picks a point of each posterior (see `Task.noise`)."""
+        return {"noise": torch.randn(count, self.dim_z, generator=generator)}
+
+    def step(self, batch: Examples, step: int, update: Update) -> dict[str, Tensor]:
         """Take one step (see `Task.step`)."""
         images = to_unit_interval(batch["pixels"])
-        noise = torch.randn(len(images), self.dim_z, generator=randomness("noise"))
-        drawn, mean, logvar = self.modules["vae"](images, noise.to(images.device))
+        drawn, mean, logvar = self.modules["vae"](images, batch["noise"])
         error = squared_error(drawn, images)
         kl = standard_normal_kl(mean, logvar)
         beta = self.beta * min(1.0, step / self.kl_warmup) if self.kl_warmup else self.beta
