@@ -90,8 +90,14 @@ def test_text_is_no_number_and_no_truth_and_a_truth_is_no_number():
         assert path in refusal(changed(path, "text"))
         if not isinstance(value, bool):
             assert path in refusal(changed(path, True)), path
-        if isinstance(value, bool) and path != "preprocessing.equalise":
+        else:
             assert path in refusal(changed(path, 1)), path
+
+
+@pytest.mark.parametrize("path", ["gan.resume", "vae.compile", "preprocessing.equalise"])
+@pytest.mark.parametrize("value", [0, 1, 1.0, "true"])
+def test_neither_number_nor_text_is_a_truth_where_a_name_would_do_too(path, value):
+    assert f"parameter {path}={value!r}: should be" in refusal(changed(path, value))
 
 
 @pytest.mark.parametrize("name", NOT_PATHS)

@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from cxr_pipeline.data.files import file_digest
 from cxr_pipeline.data.store import open_store
 from cxr_pipeline.models.encoder_weights import load_encoder_weights
 from cxr_pipeline.models.encoders import ImageEncoder
+from cxr_pipeline.training.checkpoint import Learner, find_checkpoint, write_checkpoint
 from cxr_pipeline.training.saved_model import CONFIG, WEIGHTS, load_model, save_model
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -197,6 +199,25 @@ def test_a_model_s_configuration_that_is_no_json(tmp_path, trap, one_line_error)
     save_model(tmp_path, {"model": "gan"}, {"a": torch.zeros(1)})
     (tmp_path / CONFIG).write_bytes(trap)
     assert f"the model in '{tmp_path}' is damaged" in one_line_error(load_model, tmp_path)
+
+
+def test_a_checkpoint_s_tensors_that_its_record_vouches_for(tmp_path, trap):
+    learner = Learner({"network": torch.nn.Linear(2, 2)}, {})
+    write_checkpoint(
+        tmp_path, learner, step=1, identity={}, run="a", history=[], seconds=0.0, notes={},
+        alarms={}, keep=1,
+    )  # fmt: skip
+    (tensors,) = tmp_path.glob("*.safetensors")
+    (record,) = tmp_path.glob("*.json")
+    old = file_digest(tensors)
+    tensors.write_bytes(trap)
+    text = record.read_text()
+    assert old in text
+    record.write_text(text.replace(old, file_digest(tensors)))
+    found = find_checkpoint(tmp_path)
+    assert found is not None
+    with pytest.raises(SafetensorError):
+        found.restore(learner)
 
 
 def as_pickle(path, trap, marker):
