@@ -170,6 +170,14 @@ def test_an_array_is_written_as_numpy_writes_it(tmp_path, shape, dtype):
     assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
 
 
+def test_an_array_that_lies_otherwise_in_memory_comes_back_the_same(tmp_path):
+    array = np.arange(24.0).reshape(1, 2, 3, 4).transpose(0, 3, 1, 2)  # channels last
+    write_array(tmp_path / "a.npy", array)
+    np.save(tmp_path / "b.npy", array)
+    assert np.array_equal(np.load(tmp_path / "a.npy"), array)
+    assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
+
+
 def test_what_is_no_json_leaves_the_old_file(tmp_path):
     path = tmp_path / "file.json"
     write_json(path, {"a": 1})

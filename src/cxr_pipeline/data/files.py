@@ -89,13 +89,14 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_array(path: Path, array: npt.NDArray[Any]) -> None:
-    """Write a C-contiguous array as .npy, atomically."""
+    """Write an array as .npy, atomically."""
+    plain = np.ascontiguousarray(array)
 
     def write(file: BinaryIO) -> None:
-        header = np.lib.format.header_data_from_array_1_0(array)
+        header = np.lib.format.header_data_from_array_1_0(plain)
         np.lib.format.write_array_header_1_0(file, header)
         # Not `np.save`: of a full disk it only says that less was written.
-        file.write(array.data)
+        file.write(plain.data)
 
     write_atomically(path, write)
 
