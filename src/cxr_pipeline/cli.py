@@ -13,6 +13,7 @@ import click
 from kedro.config import MissingConfigException
 from kedro.framework.cli import project
 from kedro.io import DatasetError
+from yaml import YAMLError
 
 from cxr_pipeline import tracking
 
@@ -24,6 +25,7 @@ USER_ERRORS = (
     MissingConfigException,
     OSError,  # no space, no permission
     tracking.TrackingError,
+    YAMLError,
 )
 
 EXIT_INTERRUPTED = 130
@@ -92,4 +94,7 @@ def root_message(error: BaseException) -> str:
     """
     while isinstance(error, DatasetError) and error.__cause__ is not None:
         error = error.__cause__
+    if isinstance(error, YAMLError):
+        # It knows the line; the file Kedro keeps to itself.
+        return f"a file below conf/ is no plain YAML: {' '.join(str(error).split())}: mend it"
     return next((line for line in str(error).splitlines() if line.strip()), repr(error))
