@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -36,7 +38,7 @@ def write(checkpoints):
 @pytest.fixture
 def check(checkpoints):
     def check(**changes):
-        check_training("vae", PARAMETERS | changes, checkpoints)
+        return check_training("vae", PARAMETERS | changes, checkpoints)
 
     return check
 
@@ -57,6 +59,21 @@ def test_a_checkpoint_of_the_same_run_is_taken_whatever_its_images(write, check)
     check()
     check(max_steps=3)
     check(samples=8, epochs=7, max_steps=100)
+
+
+def test_the_notes_of_what_will_be_resumed_are_known_before_any_data(write, check, checkpoints):
+    assert check(resume="auto") == {}
+    write()
+    (record,) = checkpoints.glob("*.json")
+    kept = json.loads(record.read_text()) | {"notes": {"mlflow_run": "a"}}
+    record.write_text(json.dumps(kept))
+    for resume in (True, "auto"):
+        assert check(resume=resume, max_steps=100) == {"mlflow_run": "a"}
+    assert check(resume=False) == {}
+    assert check(resume="auto", beta=0.1) == {}
+    record.write_text(json.dumps(kept | {"finished": True}))
+    assert check(resume=True) == {"mlflow_run": "a"}
+    assert check(resume="auto") == {}
 
 
 @pytest.mark.parametrize(

@@ -193,9 +193,10 @@ def _remove_others(folder: Path, run: str, keep: int) -> None:
         if same:
             own.append(path)
     kept = {path.stem for path in own[:keep]}
-    # Records first: a record without its tensors would look like damage.
-    for path in sorted(folder.glob("*_step_*.*"), key=lambda path: path.suffix != ".json"):
-        if path.stem not in kept and not path.name.startswith("."):
+    # Records first: a record without its tensors would look like damage. What was half written as
+    # a run was killed begins with a dot and goes too: a folder is one run's at a time.
+    for path in sorted(folder.glob("*_step_*"), key=lambda path: path.suffix != ".json"):
+        if path.stem not in kept:
             path.unlink()
 
 

@@ -10,7 +10,11 @@ from cxr_pipeline.training.feature_cache import build_encoder
 from cxr_pipeline.training.networks import check_compiling
 from cxr_pipeline.training.precision import choose_accelerator, choose_precision
 from cxr_pipeline.training.run import own_identity
-from cxr_pipeline.training.settings import require_checkpoint, require_same_run
+from cxr_pipeline.training.settings import (
+    obstacle_to_resuming,
+    require_checkpoint,
+    require_same_run,
+)
 
 KNOWN_LATER = ("encoder", "image_store_digest")
 """What of a checkpoint's identity is settled by the data; the engine compares it."""
@@ -18,7 +22,7 @@ KNOWN_LATER = ("encoder", "image_store_digest")
 
 def check_training(
     model: str, parameters: Mapping[str, Any], checkpoints: Path, *, image_size: int | None = None
-) -> None:
+) -> dict[str, str]:
     """Refuse a training that cannot begin, or not go on as asked.
 
     Args:
@@ -26,6 +30,10 @@ def check_training(
         parameters: `TrainingParameters` and the model's own, in JSON's types.
         checkpoints: The folder of the resumable checkpoint.
         image_size: Side of the images it will get, in pixels; `None` if that is not known yet.
+
+    Returns:
+        The notes of the checkpoint that it goes on from (see `Checkpoint.notes`); empty if it
+        starts anew, as far as is known before there are images.
 
     Raises:
         ValueError: If the images are of another size, the device is not there or cannot compute in
@@ -36,16 +44,21 @@ def check_training(
         check_image_size(model, image_size)
     precision = choose_precision(parameters["precision"], parameters["accelerator"])
     check_compiling(parameters["compile"], choose_accelerator(parameters["accelerator"]))
-    if parameters["resume"] == "auto":
-        find_checkpoint(checkpoints)
-    if parameters["resume"] is not True:
-        return
-    found = require_checkpoint(checkpoints)
+    resume = parameters["resume"]
+    if resume is False:
+        return {}
+    found = require_checkpoint(checkpoints) if resume is True else find_checkpoint(checkpoints)
+    if found is None:
+        return {}
     later = {key: found.identity[key] for key in KNOWN_LATER if key in found.identity}
     identity = {**later, "model": model, "precision": precision, **own_identity(parameters)}
     # How long whole epochs take is known once the images are.
     steps = parameters["max_steps"] or found.step
-    require_same_run(found, checkpoints, identity, steps)
+    if resume is True:
+        require_same_run(found, checkpoints, identity, steps)
+    elif found.finished or obstacle_to_resuming(found, identity, steps):
+        return {}
+    return found.notes
 
 
 def check_encoder(name: str, weights: str | None) -> None:

@@ -41,10 +41,10 @@ NOT_IDENTITY = {
 }  # fmt: skip
 
 
-# Settings that are as their parameters are.
-PASSED_ON = (
-    "compile", "data_placement", "ema_decay", "gradient_clip", "keep_checkpoints",
-    "learning_rate_warmup",
+# Settings that are as the parameter of their name says.
+AS_SET = (
+    "accelerator", "checkpoint_every", "compile", "data_placement", "ema_decay", "gradient_clip",
+    "keep_checkpoints", "learning_rate_warmup", "log_every", "precision", "resume", "seed",
 )  # fmt: skip
 
 
@@ -189,14 +189,8 @@ def _settings(model: str, parameters: Mapping[str, Any], images: int, *, reuse: 
             images, batch_size, max_steps=parameters["max_steps"], epochs=parameters["epochs"]
         ),
         batch_size=batch_size,
-        seed=parameters["seed"],
-        accelerator=parameters["accelerator"],
-        precision=parameters["precision"],
-        log_every=parameters["log_every"],
-        checkpoint_every=parameters["checkpoint_every"],
         sample_at=tuple(parameters["sample_at"]),
         samples=PROGRESS_IMAGES,
-        resume=parameters["resume"],
         reuse=reuse,
-        **{name: parameters[name] for name in PASSED_ON},
+        **{name: parameters[name] for name in AS_SET},
     )

@@ -93,10 +93,13 @@ def sweep_versions(
 def _train_each(
     model: str, members: Mapping[str, dict[str, Any]], data: Data, models: Path, reports: Path
 ) -> Swept:
+    from cxr_pipeline.training.checkpoint import find_checkpoint
+
     histories, ends, firsts = [], [], []
     for name, parameters in members.items():
         images, more = data(name)
-        with tracking.nested_run(f"{model} {name}", parameters):
+        begun = find_checkpoint(checkpoint_folder(models, name))
+        with tracking.nested_run(f"{model} {name}", parameters, begun.notes if begun else {}):
             history, end, first = _train_one(
                 model, name, images, parameters, models, reports / name, more
             )
@@ -129,6 +132,7 @@ def _train_one(
         on_metrics=tracking.log_metrics,
         on_sheet=partial(tracking.log_picture, f"{model}_samples"),
         reuse=True,
+        notes={"data": images.manifest["data"], **tracking.notes()},
         **more,
     )
     save_model(models / name, trained.config, trained.weights)
