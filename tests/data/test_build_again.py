@@ -352,7 +352,7 @@ def test_images_read_from_a_store_that_was_mended_meanwhile_are_refused(raw, roo
     manifest = store.folder / MANIFEST
     text = manifest.read_text()
     manifest.write_text(text.replace(store.digest, "another"))
-    message = f"another run changed image store '{store.folder}' while this one used it: run again"
+    message = f"image store '{store.folder}' was changed while this run used it: run again"
     assert refusal(store.read, rows) == message
     manifest.unlink()
     assert refusal(store.read, rows) == message

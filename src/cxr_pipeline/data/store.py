@@ -112,7 +112,7 @@ class ImageStore:
             (N, S, S) uint8, in the order of `positions`.
 
         Raises:
-            ValueError: If another run mended or removed the store since it was opened.
+            ValueError: If the store was mended or removed since it was opened, as another run may.
         """
         images = np.empty((len(positions), self.size, self.size), dtype=np.uint8)
         try:
@@ -123,7 +123,7 @@ class ImageStore:
             same = False
         if not same:
             raise ValueError(
-                f"another run changed image store '{self.folder}' while this one used it: run again"
+                f"image store '{self.folder}' was changed while this run used it: run again"
             )
         return images
 
