@@ -82,7 +82,7 @@ class Checkpoint:
             The history.
 
         Raises:
-            ValueError: If the tensors' file holds no tensors, though it is the one that was written.
+            ValueError: If the file holds no tensors, though it is the one that was written.
         """
         try:
             state = load_file(self.tensors)
