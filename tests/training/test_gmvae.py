@@ -13,8 +13,8 @@ from cxr_pipeline.models.gmvae import Gmvae
 from cxr_pipeline.randomness import random_generator
 from cxr_pipeline.training.engine import SPEED, train
 from cxr_pipeline.training.gmvae import GmvaeTask
+from cxr_pipeline.training.networks import set_up
 from cxr_pipeline.training.precision import build_fabric
-from cxr_pipeline.training.session import set_up
 from cxr_pipeline.training.settings import Settings
 from cxr_pipeline.training.updates import Updater
 from cxr_pipeline.training.watching import HeldOut, Watchers

@@ -14,6 +14,7 @@ PARAMETERS = {
     "max_steps": None,
     "accelerator": "cpu",
     "precision": "32-true",
+    "compile": False,
     "samples": 4,
     "resume": True,
 }
@@ -24,7 +25,7 @@ def write(checkpoints):
     """Write a checkpoint of step 3, as the engine does."""
 
     def write(**identity):
-        own = {key: PARAMETERS[key] for key in ("beta", "seed", "selection")}
+        own = {key: PARAMETERS[key] for key in ("beta", "compile", "seed", "selection")}
         later = {"image_store_digest": "abc", "encoder": {"name": "vgg16"}}
         identity = {"model": "vae", **later, **own, "precision": "32-true"} | identity
         save_checkpoint(checkpoints, identity=identity)

@@ -51,8 +51,9 @@ class TrainingParameters(ClosedModel):
         description="Where the images are kept as training takes them: on the device, in main "
         "memory, or on the device if they fit."
     )
-    compile: bool = Field(
-        description="Whether to compile the networks with torch.compile, which reports its gain."
+    compile: Literal[False, True, "cuda_graphs"] = Field(
+        description="Whether to compile the networks with torch.compile, which reports its gain; "
+        "cuda_graphs also records and replays a GPU's kernels."
     )
     ema_decay: float | None = Field(
         gt=0,

@@ -15,6 +15,7 @@ from cxr_pipeline.randomness import random_generator
 from cxr_pipeline.training.checkpoint import HistoryRow, mark_finished
 from cxr_pipeline.training.feed import Feed, place, prefetching
 from cxr_pipeline.training.interruption import deferred_signals
+from cxr_pipeline.training.networks import GAIN, compile_gain
 from cxr_pipeline.training.progress import progress
 from cxr_pipeline.training.session import Session, begin
 from cxr_pipeline.training.settings import Settings
@@ -80,7 +81,14 @@ def train(
     data = place(examples, device, settings.data_placement)
     held_out = HeldOut(place(held_out.examples, device, "device"), held_out.split)
     observer = Observer(session, data["findings"], held_out, watchers)
-    _take_steps(session, data, observer)
+    feed = Feed(data, session.task.noise, settings.batch_size, settings.seed, device)
+    if settings.compile and session.start == 0:
+        gain = compile_gain(
+            build_task, feed.batch(1), settings.compile, settings.accelerator, session.precision
+        )
+        session.history.append((0, GAIN, gain))
+        watchers.on_metrics(0, {GAIN: gain})
+    _take_steps(session, feed, observer)
 
     with session.drawing():
         weights = {
@@ -106,11 +114,10 @@ def train(
     )
 
 
-def _take_steps(session: Session, data: Mapping[str, Tensor], observer: Observer) -> None:
+def _take_steps(session: Session, feed: Feed, observer: Observer) -> None:
     """Take the steps that are left, and do between them what is due."""
     settings, watch, start = session.settings, session.watch, session.start
-    feed = Feed(data, session.task.noise, settings.batch_size, settings.seed, session.fabric.device)
-    per_epoch = steps_per_epoch(len(data["pixels"]), settings.batch_size)
+    per_epoch = steps_per_epoch(len(feed.examples["pixels"]), settings.batch_size)
     sample_at = settings.sample_steps()
     if start == 0 and 0 in sample_at:
         observer.draw_samples(0)

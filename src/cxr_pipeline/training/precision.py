@@ -11,6 +11,20 @@ Precision = Literal["auto"] | FixedPrecision
 Accelerator = Literal["auto", "cpu", "cuda", "mps"]
 
 
+def choose_accelerator(accelerator: Accelerator) -> Literal["cpu", "cuda", "mps"]:
+    """Resolve `auto` to the fastest there is.
+
+    Raises:
+        ValueError: If the accelerator is not there.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if accelerator == "auto":
+        return "cuda" if there["cuda"] else "mps" if there["mps"] else "cpu"
+    if not there.get(accelerator, True):
+        raise ValueError(f"accelerator={accelerator} is not there: set it to auto or cpu")
+    return accelerator
+
+
 def choose_precision(precision: Precision, accelerator: Accelerator) -> FixedPrecision:
     """Resolve `auto` to what the device computes natively.
 
@@ -20,11 +34,7 @@ def choose_precision(precision: Precision, accelerator: Accelerator) -> FixedPre
     Raises:
         ValueError: If the accelerator is not there, or cannot compute in the precision asked for.
     """
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not there.get(accelerator, True):
-        raise ValueError(f"accelerator={accelerator} is not there: set it to auto or cpu")
-    if accelerator == "auto":
-        accelerator = next((name for name in ("cuda", "mps") if there[name]), "cpu")
+    accelerator = choose_accelerator(accelerator)
     if precision == "16-mixed" and accelerator != "cuda":
         raise ValueError(f"precision=16-mixed needs a CUDA GPU, not {accelerator}: set it to auto")
     if precision != "auto":

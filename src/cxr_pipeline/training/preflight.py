@@ -7,7 +7,8 @@ from typing import Any
 from cxr_pipeline.training.checkpoint import find_checkpoint
 from cxr_pipeline.training.examples import check_image_size
 from cxr_pipeline.training.feature_cache import build_encoder
-from cxr_pipeline.training.precision import choose_precision
+from cxr_pipeline.training.networks import check_compiling
+from cxr_pipeline.training.precision import choose_accelerator, choose_precision
 from cxr_pipeline.training.run import own_identity
 from cxr_pipeline.training.settings import require_checkpoint, require_same_run
 
@@ -34,6 +35,7 @@ def check_training(
     if image_size is not None:
         check_image_size(model, image_size)
     precision = choose_precision(parameters["precision"], parameters["accelerator"])
+    check_compiling(parameters["compile"], choose_accelerator(parameters["accelerator"]))
     if parameters["resume"] == "auto":
         find_checkpoint(checkpoints)
     if parameters["resume"] is not True:

@@ -11,12 +11,17 @@ from typing import Any
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from cxr_pipeline.randomness import derive_seed
 from cxr_pipeline.training.averaging import Average
 from cxr_pipeline.training.checkpoint import HistoryRow, Learner, write_checkpoint
-from cxr_pipeline.training.precision import FixedPrecision, build_fabric, choose_precision
+from cxr_pipeline.training.networks import check_compiling, set_up
+from cxr_pipeline.training.precision import (
+    FixedPrecision,
+    build_fabric,
+    choose_accelerator,
+    choose_precision,
+)
 from cxr_pipeline.training.recording import Alarms, Recorder, Stopwatch
 from cxr_pipeline.training.settings import Settings, checkpoint_to_resume
 from cxr_pipeline.training.task import Task
@@ -58,6 +63,8 @@ class Session:
 
     def step(self, batch: Mapping[str, Tensor], step: int) -> None:
         """Take a step, counted from 1."""
+        if self.settings.compile == "cuda_graphs":
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         self.updater.begin(step)
         self.recorder.add(step, self.task.step(batch, step, self.updater))
         if self.average:
@@ -128,12 +135,13 @@ def begin(
     precision = choose_precision(settings.precision, settings.accelerator)
     identity = {**identity, "precision": precision}
     found = checkpoint_to_resume(settings, checkpoints, identity)
+    check_compiling(settings.compile, choose_accelerator(settings.accelerator))
     fabric = build_fabric(settings.accelerator, precision)
     with torch.random.fork_rng():
         torch.manual_seed(derive_seed(settings.seed, "weights"))
         task = build_task()
     networks, optimizers = dict(task.modules), dict(task.optimizers)
-    set_up(fabric, task, compiled=settings.compile)
+    set_up(fabric, task, settings.compile)
     drawn_by = networks[task.drawing]
     average = Average(drawn_by, settings.ema_decay) if settings.ema_decay else None
     updater = Updater(
@@ -166,12 +174,3 @@ def begin(
         session.alarms = Alarms(found.alarms)
         logger.info("Resumed at step %d of %d from '%s'", found.step, settings.steps, found.path)
     return session
-
-
-def set_up(fabric: Fabric, task: Task, *, compiled: bool = False) -> None:
-    """Put a task's networks on the device, in the layout that convolutions are fastest in."""
-    optimizers: dict[str, Optimizer] = dict(task.optimizers)
-    for name, module in list(task.modules.items()):
-        module.to(memory_format=torch.channels_last)
-        ready: Any = torch.compile(module) if compiled else module
-        task.modules[name], task.optimizers[name] = fabric.setup(ready, optimizers[name])

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from cxr_pipeline.data.batches import steps_per_epoch
 from cxr_pipeline.training.checkpoint import Checkpoint, find_checkpoint
 from cxr_pipeline.training.feed import Placement
+from cxr_pipeline.training.networks import Compile
 from cxr_pipeline.training.precision import Accelerator, Precision
 
 logger = logging.getLogger(__name__)
@@ -38,8 +39,8 @@ class Settings:
     """How many of the latest to keep."""
     data_placement: Placement = "auto"
     """See `feed.place`."""
-    compile: bool = False
-    """Whether to compile the networks with `torch.compile`."""
+    compile: Compile = False
+    """See `networks.set_up`."""
     ema_decay: float | None = None
     """See `averaging.Average`; `None` draws with the latest weights."""
     gradient_clip: float | None = None
