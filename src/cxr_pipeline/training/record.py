@@ -26,14 +26,14 @@ def record_outcome(outcome: Outcome) -> dict[str, Any]:
         "environment": {
             "cxr_pipeline": __version__,
             "torch": torch.__version__,
-            "device": torch.cuda.get_device_name() if on_gpu else _processor(),
+            "device": torch.cuda.get_device_name() if on_gpu else processor(),
             "precision": outcome.precision,
             "threads": torch.get_num_threads(),
         },
     }
 
 
-def _processor() -> str:
+def processor() -> str:
     """Name the CPU and its cores."""
     name = platform.processor() or platform.machine()
     try:
