@@ -7,6 +7,8 @@ from torch import nn
 from cxr_pipeline.randomness import random_generator
 from cxr_pipeline.training.checkpoint import Learner, write_checkpoint
 from cxr_pipeline.training.lsgan import LsganTask
+from cxr_pipeline.training.task import Diagnosis
+from cxr_pipeline.training.updates import adam
 from cxr_pipeline.training.vae import VaeTask
 
 SIDE = 128
@@ -104,3 +106,42 @@ def train_for(task, examples, steps):
     for step in range(1, steps + 1):
         metrics = task.step(with_noise(task, examples, step), step, learn(task))
     return {name: float(value) for name, value in metrics.items()}
+
+
+class LineTask:
+    """The smallest there is: fit a line through points, with a little noise."""
+
+    drawing = "line"
+
+    def __init__(self, learning_rate=0.1, slope=2.0):
+        line = nn.Linear(1, 1)
+        with torch.no_grad():
+            line.weight.fill_(0.5)
+            line.bias.zero_()
+        self.slope = slope
+        self.modules = {"line": line}
+        self.optimizers = {"line": adam(line, learning_rate=learning_rate)}
+
+    def noise(self, count, generator):
+        return {"noise": torch.rand(count, 1, generator=generator) / 100}
+
+    def step(self, batch, step, update):
+        points = batch["pixels"].float().flatten(1).mean(dim=1, keepdim=True) + batch["noise"]
+        loss = (self.modules["line"](points) - self.slope * points).square().mean()
+        return {"loss/line": loss.detach(), "gradient/line": update("line", loss)}
+
+    def sample(self, noise, findings):
+        return torch.full((len(findings), 1, 2, 2), float(self.modules["line"].weight))
+
+    def diagnose(self, examples, split, noise):
+        return Diagnosis({"quality/slope": float(self.modules["line"].weight.detach())})
+
+    def finish(self, examples, noise):
+        return {}
+
+    def reconstruct(self, examples):
+        return None
+
+
+def points(count):
+    return {"pixels": torch.arange(count)[:, None], "findings": torch.zeros(count, 0)}

@@ -1,10 +1,13 @@
+import signal
+
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from tests.training.conftest import IDENTITY
-from tests.training.tasks import gan_task
+from tests.training.tasks import LineTask, gan_task
 
-from cxr_pipeline.training import watching
+from cxr_pipeline.training import session, watching
 from cxr_pipeline.training.checkpoint import find_checkpoint
 from cxr_pipeline.training.engine import SPEED
 from cxr_pipeline.training.lsgan import LsganTask
@@ -143,9 +146,20 @@ def stop_at(step):
     return Watchers(stop, lambda *_: None)
 
 
-@pytest.mark.parametrize("kind", ["gan", "conditional gan", "vae"])
-def test_an_interrupted_run_goes_on_to_the_very_same_end(run, settings, tmp_path, kind):
-    plan = settings(steps=6, log_every=1, checkpoint_every=2)
+ALL_OPTIONS = {"ema_decay": 0.9, "gradient_clip": 0.5, "learning_rate_warmup": 5}
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("gan", {}),
+        ("gan", ALL_OPTIONS),
+        ("conditional gan", {"precision": "bf16-mixed"}),
+        ("vae", ALL_OPTIONS | {"data_placement": "memory"}),
+    ],
+)
+def test_an_interrupted_run_goes_on_to_the_very_same_end(run, settings, tmp_path, kind, options):
+    plan = settings(steps=6, log_every=1, checkpoint_every=2, **options)
     whole = run(plan, kind, checkpoints=tmp_path / "whole")
     with pytest.raises(StopTraining):
         run(plan, kind, watchers=stop_at(5))
@@ -154,7 +168,99 @@ def test_an_interrupted_run_goes_on_to_the_very_same_end(run, settings, tmp_path
     assert same(resumed.weights, whole.weights)
     assert losses(resumed) == losses(whole)
     assert resumed.warnings == whole.warnings
+    assert same(last_state(tmp_path / "checkpoint"), last_state(tmp_path / "whole"))
     assert np.array_equal(resumed.reconstructions, whole.reconstructions)
+
+
+def last_state(folder):
+    """All tensors of the last checkpoint but the history, which holds the speed."""
+    state = load_file(find_checkpoint(folder).tensors)
+    return {name: t for name, t in state.items() if not name.startswith("history/")}
+
+
+def test_fp16_goes_on_with_the_loss_scale_it_had_reached(run, settings, tmp_path, monkeypatch):
+    monkeypatch.setattr(session, "choose_precision", lambda *_: "16-mixed")
+    plan = settings(steps=5, log_every=1, checkpoint_every=2)
+    # Pixels reach 255: its gradients overflow fp16 until the scale has fallen
+    whole = run(plan, build_task=LineTask, checkpoints=tmp_path / "whole")
+    with pytest.raises(StopTraining):
+        run(plan, build_task=LineTask, watchers=stop_at(4))
+    found = find_checkpoint(tmp_path / "checkpoint")
+    assert (found.step, found.scaler["scale"]) == (2, 2**14)
+    resumed = run(plan, build_task=LineTask)
+    assert same(resumed.weights, whole.weights)
+    assert losses(resumed) == losses(whole)
+    assert find_checkpoint(tmp_path / "checkpoint").scaler == (
+        find_checkpoint(tmp_path / "whole").scaler
+    )
+
+
+# -- signals -------------------------------------------------------------------------------------
+
+
+def signal_at(step, number, times=1):
+    def send(now, metrics):
+        if now == step:
+            for _ in range(times):
+                signal.raise_signal(number)
+
+    return Watchers(send, lambda *_: None)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_run_after_the_step_with_a_checkpoint(
+    run, settings, tmp_path, number, caplog
+):
+    plan = settings(steps=6, log_every=1, checkpoint_every=100)
+    whole = run(plan, checkpoints=tmp_path / "whole")
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(plan, watchers=signal_at(4, number))
+    finally:
+        signal.signal(number, before)
+    assert f"{signal.Signals(number).name}: the step ends" in caplog.text
+    assert find_checkpoint(tmp_path / "checkpoint").step == 4
+    resumed = run(plan)
+    assert same(resumed.weights, whole.weights)
+    assert losses(resumed) == losses(whole)
+
+
+def test_a_second_signal_ends_the_run_without_a_checkpoint(run, settings, checkpoints):
+    with pytest.raises(KeyboardInterrupt):
+        run(settings(steps=6, log_every=1), watchers=signal_at(4, signal.SIGINT, times=2))
+    assert find_checkpoint(checkpoints) is None
+
+
+# -- averaged weights ----------------------------------------------------------------------------
+
+
+def test_the_average_draws_and_is_what_is_kept_but_the_latest_weights_learn(
+    run, settings, tmp_path
+):
+    drawn, averaged = {}, {}
+    plain = run(
+        settings(steps=4, sample_at=(-1,)),
+        watchers=Watchers(lambda *_: None, drawn.__setitem__),
+        checkpoints=tmp_path / "plain",
+    )
+    smooth = run(
+        settings(steps=4, sample_at=(-1,), ema_decay=0.9),
+        watchers=Watchers(lambda *_: None, averaged.__setitem__),
+    )
+    of_steps = [row for row in losses(smooth) if row[1] in STEP_METRICS]
+    assert of_steps == [row for row in losses(plain) if row[1] in STEP_METRICS]
+    for name, tensor in plain.weights.items():
+        equal = torch.equal(tensor, smooth.weights[name])
+        assert equal == name.startswith("discriminator") or "num_batches" in name, name
+    assert not np.array_equal(drawn[4], averaged[4])
+    state = last_state(tmp_path / "checkpoint")
+    assert torch.equal(
+        state["average/layers.0.weight"], smooth.weights["generator.layers.0.weight"]
+    )
+    assert torch.equal(
+        state["module/generator/layers.0.weight"], plain.weights["generator.layers.0.weight"]
+    )
 
 
 def test_a_run_interrupted_behind_its_last_step_does_only_what_is_left(
