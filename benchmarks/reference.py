@@ -1,12 +1,22 @@
-"""The plain ways that the project's own are measured against, as a textbook writes them."""
+"""The plain ways that the project's own are measured against, as a textbook writes them.
+
+    python benchmarks/reference.py CASE
+
+takes a training step for each line it reads, and prints the seconds each took.
+"""
 
 import math
 import struct
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from cases import BATCH, random_examples
 from PIL import Image, ImageOps
+from timing import seconds_of
 from torch import Tensor
 from torch.nn import functional
 from torchvision.transforms import functional as transforms
@@ -108,6 +118,28 @@ By the names of `cases.CASES`; given a batch, each returns what takes a step.
 """
 
 
+@contextmanager
+def textbook(case: str) -> Iterator[Callable[[], float]]:
+    """Start a textbook's training, in a process of its own: the engine sets up the one it is in.
+
+    Yields:
+        What takes a step and says how many seconds it took.
+    """
+    with subprocess.Popen(
+        [sys.executable, __file__, case], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+
+        def step() -> float:
+            process.stdin.write("\n")
+            process.stdin.flush()
+            return float(process.stdout.readline())
+
+        yield step
+        process.stdin.close()
+
+
 def transform(path: Path, size: int) -> Image.Image:
     """The authors' transform: torchvision and Pillow."""
     with Image.open(path) as image:
@@ -124,3 +156,15 @@ def compressed_pixels(path: Path) -> bytes:
             parts.append(png[start + 8 : start + 8 + length])
         start += 12 + length
     return b"".join(parts)
+
+
+def main() -> None:
+    """Take a step for each line."""
+    case = sys.argv[1]
+    step = STEPS[case](random_examples(case, BATCH))
+    for _ in sys.stdin:
+        print(seconds_of(step), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-import reference
 import torch
 from cases import BATCH, bare_steps, build_task, random_examples, settings
-from timing import compare, seconds_of
+from reference import textbook
+from timing import compare, compare_seconds, seconds_of
 
 from cxr_pipeline.training.engine import train
 from cxr_pipeline.training.networks import compile_gain
@@ -25,9 +25,11 @@ TEN_STEPS = 10
 
 def step(case: str, rounds: int = 5) -> dict[str, float]:
     """The engine's step against the textbook's, on the CPU; images a second."""
-    batch = random_examples(case, BATCH)
-    with bare_steps(case, batch, accelerator="cpu") as (session, ours):
-        row = compare(ours, reference.STEPS[case](batch), BATCH, rounds)
+    with (
+        bare_steps(case, accelerator="cpu") as (session, ours),
+        textbook(case) as plain,
+    ):
+        row = compare_seconds(partial(seconds_of, ours), plain, BATCH, rounds)
         session.read()
     return row
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from cxr_pipeline.randomness import derive_seed
 from cxr_pipeline.training.averaging import Average
 from cxr_pipeline.training.checkpoint import HistoryRow, Learner, write_checkpoint
+from cxr_pipeline.training.memory import keep_freed_memory
 from cxr_pipeline.training.networks import check_compiling, set_up
 from cxr_pipeline.training.precision import (
     FixedPrecision,
@@ -137,6 +138,8 @@ def begin(
     found = checkpoint_to_resume(settings, checkpoints, identity)
     check_compiling(settings.compile, choose_accelerator(settings.accelerator))
     fabric = build_fabric(settings.accelerator, precision)
+    if fabric.device.type == "cpu":
+        keep_freed_memory()
     with torch.random.fork_rng():
         torch.manual_seed(derive_seed(settings.seed, "weights"))
         task = build_task()
