@@ -14,7 +14,7 @@ if sys.argv[1] == "keep":
 for _ in range(3):
     torch.ones(4 * 2**20)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(10):
+for _ in range(40):
     torch.ones(4 * 2**20)  # 16 MB
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
@@ -33,6 +33,6 @@ def page_faults(how):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's malloc")
 def test_memory_that_is_freed_is_there_for_the_next_tensor():
-    # Ten times 16 MB are 40,960 pages.
-    assert page_faults("keep") < 1_000
-    assert page_faults("give back") > 10_000
+    # Forty times 16 MB are 163,840 pages. The heap takes a few blocks to settle.
+    assert page_faults("keep") < 40_000
+    assert page_faults("give back") > 160_000
