@@ -135,7 +135,7 @@ def draw(curves: dict[str, dict[str, list[float]]], path: Path) -> None:
             axis.plot(steps, smooth, color=COLOURS[precision], linewidth=0.9, label=label)
         axis.set_title(f"{case}\n{metric.removeprefix('loss/')} loss", fontsize=9)
         axis.set_xlabel("step", fontsize=8)
-        axis.tick_params(labelsize=7)
+        axis.tick_params(which="both", labelsize=7)
         axis.spines[["top", "right"]].set_visible(False)
         if case != "gan":
             axis.set_yscale("log")
