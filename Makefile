@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/bash
 
-.PHONY: run test bench lint format install lock clean help
+.PHONY: run test test-slow bench lint format install lock clean help
 
 help: ## say what each target does
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -30,6 +30,9 @@ run: install ## train the GAN on the sample data and say where to look
 
 test: install lint ## lint, check types and imports, run the tests
 	$(BIN)/python -m pytest
+
+test-slow: install ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow
 
 lint: install ## ruff, mypy and import-linter
 	$(BIN)/ruff check .

@@ -14,6 +14,7 @@ from kedro.io import DatasetError
 from tests.conftest import FEW_IMAGES, SAMPLE, SHARED
 
 from cxr_pipeline.cli import root_message
+from cxr_pipeline.training.checkpoint import find_checkpoint
 from cxr_pipeline.training.preflight import check_training
 
 
@@ -289,10 +290,12 @@ def test_labels_alone_of_nih_cxr_lt(project):
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "Ctrl-C"]
 )
-def test_a_signal_ends_the_run_as_killed_with_its_exit_code(project, number, code):
-    parameters = f"raw_dir={SAMPLE},gan.max_steps=100000,gan.batch_size=2,gan.checkpoint_every=1"
+def test_a_signal_ends_the_run_as_killed_with_a_checkpoint_and_the_next_goes_on(
+    project, number, code
+):
+    parameters = f"raw_dir={SAMPLE},gan.batch_size=2,gan.checkpoint_every=7"
     process = subprocess.Popen(
-        project.command("--pipeline=gan", f"--params={parameters}"),
+        project.command("--pipeline=gan", f"--params={parameters},gan.max_steps=100000"),
         cwd=project.folder,
         env=project.environment(),
         stderr=subprocess.PIPE,
@@ -313,6 +316,14 @@ def test_a_signal_ends_the_run_as_killed_with_its_exit_code(project, number, cod
     (run,) = client.search_runs([experiment.experiment_id])
     assert run.info.status == "KILLED"
     assert "image_store_digest" in run.data.tags
+    assert f"{number.name}: the step ends and a checkpoint is written" in errors
+    found = find_checkpoint(folder)
+    # At step 7 it had not come yet, and at 14 one would have been written anyway.
+    assert found.step > 7
+    goes_on = project.run("--pipeline=gan", f"--params={parameters},gan.max_steps={found.step}")
+    assert goes_on.returncode == 0, goes_on.stderr
+    assert f"Resumed at step {found.step} of {found.step}" in goes_on.stderr
+    assert client.get_run(run.info.run_id).info.status == "FINISHED"
 
 
 def test_a_failed_run_says_so_in_mlflow(project, raw_dir):

@@ -1,9 +1,11 @@
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 from kedro.io import DataCatalog
+from kedro_mlflow.config.kedro_mlflow_config import KedroMlflowConfig
 
 from cxr_pipeline.hooks import (
     PreflightHooks,
@@ -144,6 +146,7 @@ def test_the_encoders_that_are_needed_are_known_beforehand():
 def preflight(pipeline, catalog, **changes):
     hooks = PreflightHooks()
     hooks.parameters = parameters_with(**changes)
+    hooks.context = SimpleNamespace(mlflow=KedroMlflowConfig())
     hooks.before_pipeline_run(PIPELINES[pipeline], catalog)
 
 
@@ -176,6 +179,7 @@ def test_what_cannot_be_trained_is_refused_where_it_would_be(pipeline, changes, 
 def test_images_that_are_there_may_be_of_any_size_as_far_as_is_known(catalog):
     hooks = PreflightHooks()
     hooks.parameters = parameters_with(preprocessing={"size": 64})
+    hooks.context = SimpleNamespace(mlflow=KedroMlflowConfig())
     hooks.before_pipeline_run(PIPELINES["gan"].from_nodes("gan.train"), catalog)
     # The GMVAE has an image size of its own.
     preflight("gmvae", catalog, preprocessing={"size": 64})

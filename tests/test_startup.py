@@ -39,6 +39,17 @@ def test_nothing_is_told_to_the_makers_of_kedro_and_mlflow(monkeypatch):
     assert os.environ["DO_NOT_TRACK"] == "true"
 
 
+def test_a_silent_server_is_given_up_soon_unless_the_user_is_more_patient(monkeypatch):
+    monkeypatch.setenv("PATH", os.environ["PATH"])  # so that it is put back afterwards
+    for name in startup.SERVER_PATIENCE:
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
+    startup.prepare()
+    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "77"
+    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "1"
+
+
 TORCH = "import sys; print('torch' in sys.modules)"
 """torch takes seconds to import: only what trains or draws may."""
 

@@ -1,9 +1,11 @@
 """`kedro run`, with errors that a user can act on and signals that end a run properly."""
 
 import logging
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -11,6 +13,7 @@ import click
 from kedro.config import MissingConfigException
 from kedro.framework.cli import project
 from kedro.io import DatasetError
+from yaml import YAMLError
 
 from cxr_pipeline import tracking
 
@@ -22,6 +25,7 @@ USER_ERRORS = (
     MissingConfigException,
     OSError,  # no space, no permission
     tracking.TrackingError,
+    YAMLError,
 )
 
 EXIT_INTERRUPTED = 130
@@ -39,7 +43,10 @@ def cli() -> None:
 
 @cli.command(name="run", params=project.run.params, help=project.run.help)
 def run(**arguments: Any) -> None:
-    """Run a pipeline as Kedro does; what a user got wrong becomes one line."""
+    """Run a pipeline as Kedro does; what a user got wrong becomes one line.
+
+    Of several processes that `torchrun` started the first does, and the others help it to train.
+    """
     if arguments["runner"] == "ParallelRunner":
         raise click.ClickException(
             "ParallelRunner would scatter a run over several MLflow runs: leave --runner out"
@@ -47,9 +54,15 @@ def run(**arguments: Any) -> None:
     if arguments["pipeline"] and not arguments["pipelines"]:
         # The README's spelling, of which Kedro warns that a later release will drop it.
         arguments |= {"pipelines": [arguments["pipeline"]], "pipeline": None}
+    as_kedro: Any = project.run.callback
     with ending_runs_on_signals():
         try:
-            project.run.callback(**arguments)  # type: ignore[misc]
+            if "TORCHELASTIC_RUN_ID" in os.environ:
+                from cxr_pipeline.training.followers import run_together
+
+                run_together(partial(as_kedro, **arguments))
+            else:
+                as_kedro(**arguments)
         except USER_ERRORS as error:
             logger.debug("the error in full", exc_info=True)
             raise click.ClickException(root_message(error)) from error
@@ -81,4 +94,7 @@ def root_message(error: BaseException) -> str:
     """
     while isinstance(error, DatasetError) and error.__cause__ is not None:
         error = error.__cause__
+    if isinstance(error, YAMLError):
+        # It knows the line; the file Kedro keeps to itself.
+        return f"a file below conf/ is no plain YAML: {' '.join(str(error).split())}: mend it"
     return next((line for line in str(error).splitlines() if line.strip()), repr(error))

@@ -44,6 +44,7 @@ class PreflightHooks:
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
         """Refuse wrong parameters."""
+        self.context: Any = context  # kedro-mlflow adds its configuration as `mlflow`
         self.parameters = check_parameters(context.config_loader["parameters"])
 
     # First: kedro-mlflow begins its run in this hook.
@@ -59,17 +60,26 @@ class PreflightHooks:
         # Only now: torch takes seconds to import.
         from cxr_pipeline.training.preflight import check_encoder, check_training
 
-        made = pipeline.all_outputs()
+        made, interrupted = pipeline.all_outputs(), None
         for model, own, checkpoints in trainings:
             planned = "images" in made and model != "gmvae"
             size = self.parameters.preprocessing.size if planned else None
-            check_training(model, own, checkpoints, image_size=size)
+            notes = check_training(model, own, checkpoints, image_size=size)
+            # Of other images the engine will train anew, and so that is another run.
+            if notes.get("data") == Path(self.parameters.raw_dir).name:
+                interrupted = interrupted or tracking.run_to_continue(notes)
         for encoder in encoders:
             check_encoder(encoder, self.parameters.gmvae.weights)
+        self.context.mlflow.tracking.run.id = interrupted
 
 
 class ProjectHooks:
-    """The project's hooks; kedro-mlflow's own run beside them."""
+    """What is said and recorded of a run."""
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Keep the context, whose MLflow configuration names the run that is gone on with."""
+        self.context: Any = context  # kedro-mlflow adds its configuration as `mlflow`
 
     # Last: what it describes is the run that kedro-mlflow has begun.
     @hook_impl(trylast=True)
@@ -81,7 +91,9 @@ class ProjectHooks:
         tracking.describe_run(
             run_name(run_params, catalog.load("params:raw_dir")),
             {"command": run_command(run_params), "git_commit": commit},
+            resumed=self.context.mlflow.tracking.run.id is not None,
         )
+        self.catalog = catalog
 
     @hook_impl(tryfirst=True)
     def before_node_run(self, node: Node, inputs: dict[str, Any]) -> None:
@@ -109,6 +121,14 @@ class ProjectHooks:
                     "images_quarantined": str(data.manifest["quarantined"]),
                 }
             )
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str) -> None:
+        """Keep a copy in MLflow of what the catalog says belongs there."""
+        dataset = self.catalog[dataset_name]
+        folder = (getattr(dataset, "metadata", None) or {}).get("mlflow")
+        if folder:
+            tracking.log_file(Path(dataset._filepath), folder)
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:

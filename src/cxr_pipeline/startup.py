@@ -14,6 +14,12 @@ NOTICES = (
     "One or more dataset names contain",  # the report waits for data sets of the namespaces
 )
 
+SERVER_PATIENCE = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+}
+
 
 def prepare() -> None:
     """Let commands find one another, and keep libraries' notices to themselves."""
@@ -22,6 +28,9 @@ def prepare() -> None:
     gc.set_threshold(100_000, 50, 50)
     # Kedro and MLflow tell their makers how they are used, unless asked not to.
     os.environ.setdefault("DO_NOT_TRACK", "true")
+    # A server that does not answer is given up after seconds, not MLflow's quarter of an hour.
+    for name, value in SERVER_PATIENCE.items():
+        os.environ.setdefault(name, value)
     # `kedro mlflow ui` starts `mlflow` by name, which lies beside the `kedro` that was called.
     os.environ["PATH"] = os.pathsep.join(
         [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
@@ -33,5 +42,8 @@ def prepare() -> None:
         importlib.import_module("kedro_mlflow.framework.cli.cli")
     # It sets its own level as it is imported.
     logging.getLogger("kedro_mlflow").setLevel(logging.WARNING)
-    # Says at the first run that it makes its tables.
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+    # Says at the first run that it makes its tables, and of a database in trouble a traceback,
+    # where ours is a warning.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    # Warns of each new attempt to reach MLflow's server.
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)

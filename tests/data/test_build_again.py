@@ -30,6 +30,7 @@ from tests.data.stores import (
 
 from cxr_pipeline.data import build
 from cxr_pipeline.data.build import build_store
+from cxr_pipeline.data.locks import lock
 from cxr_pipeline.data.store import DUPLICATES, INDEX, MANIFEST, QUARANTINE, open_store
 
 FIRST = "00000000_000.png"
@@ -315,3 +316,45 @@ def test_a_dicom_that_cannot_be_decoded_is_tried_again_and_leaves_the_store_as_i
     assert written(store.folder) == ALWAYS_WRITTEN
     refusal(build_store, plan(raw, max_quarantined=0), root)
     assert contents(store.folder) == before
+
+
+# -- two at once ---------------------------------------------------------------------------------
+
+
+def test_a_build_waits_for_another_of_the_same_store_and_takes_what_that_made(
+    raw, root, plan, tmp_path, caplog
+):
+    whole = build_store(plan(raw), tmp_path / "other").folder
+    age(whole)
+    folder = root / whole.name
+    half = folder / ".shard_00001.npy.99.part"
+    folder.mkdir(parents=True)
+    half.write_bytes(b"half")
+    with caplog.at_level(logging.INFO):
+        with lock(folder, "it", wait=False):
+            building = threading.Thread(target=build_store, args=(plan(raw), root))
+            building.start()
+            while f"Waiting for the image store '{folder}'" not in caplog.text:
+                assert building.is_alive()
+            assert list(folder.iterdir()) == [half]
+            half.unlink()
+            for path in whole.iterdir():
+                shutil.copy2(path, folder)
+        building.join(timeout=60)
+    assert contents(folder) == contents(whole)
+    assert written(folder) == {MANIFEST}  # marked as used
+
+
+def test_images_read_from_a_store_that_was_mended_meanwhile_are_refused(raw, root, plan):
+    store = build_store(plan(raw), root)
+    rows = np.arange(2)
+    store.read(rows)
+    manifest = store.folder / MANIFEST
+    text = manifest.read_text()
+    manifest.write_text(text.replace(store.digest, "another"))
+    message = f"image store '{store.folder}' was changed while this run used it: run again"
+    assert refusal(store.read, rows) == message
+    manifest.unlink()
+    assert refusal(store.read, rows) == message
+    shutil.rmtree(store.folder)
+    assert refusal(store.read, rows) == message

@@ -1,8 +1,10 @@
 import hashlib
 import json
+import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +13,8 @@ from cxr_pipeline.data.files import (
     file_digest,
     json_digest,
     readable_size,
+    remove_litter,
+    write_array,
     write_atomically,
     write_bytes,
     write_json,
@@ -66,6 +70,67 @@ def test_a_process_that_dies_while_writing_leaves_the_old_file(tmp_path):
     assert path.read_bytes() == b"new"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows flushes no folders")
+def test_a_file_is_on_the_disk_before_it_has_its_name_and_the_name_at_the_end(
+    tmp_path, monkeypatch
+):
+    seen = []
+    path = tmp_path / "new" / "file.bin"
+    fsync = os.fsync
+
+    def spy(opened):
+        fsync(opened)
+        flushed = [p for p in (tmp_path, path.parent) if p.exists() and same(opened, p)]
+        names = sorted(p.name for p in path.parent.iterdir())
+        seen.append((flushed[0].name if flushed else os.fstat(opened).st_size, names))
+
+    def same(opened, folder):
+        return os.path.samestat(os.fstat(opened), folder.stat())
+
+    monkeypatch.setattr(os, "fsync", spy)
+    write_bytes(path, b"content")
+    part = f".file.bin.{os.getpid()}.part"
+    assert seen == [(tmp_path.name, []), (len(b"content"), [part]), ("new", ["file.bin"])]
+
+
+@pytest.mark.parametrize("call", range(5))
+def test_a_process_that_dies_between_any_two_steps_leaves_a_whole_file(tmp_path, call):
+    path = tmp_path / "file.bin"
+    path.write_bytes(b"old")
+    program = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from cxr_pipeline.data.files import write_bytes\n"
+        "left = int(sys.argv[2])\n"
+        "def dying(act):\n"
+        "    def step(*arguments):\n"
+        "        global left\n"
+        "        if left == 0: os._exit(9)\n"
+        "        left -= 1\n"
+        "        return act(*arguments)\n"
+        "    return step\n"
+        "os.fsync = dying(os.fsync)\n"
+        "Path.replace = dying(Path.replace)\n"
+        "unlink = dying(lambda path: path.exists() and os.unlink(path))\n"
+        "Path.unlink = lambda path, missing_ok: unlink(path)\n"
+        "write_bytes(Path(sys.argv[1]), b'new')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(path), str(call)], check=False)
+    # fsync, replace, unlink of what is left, fsync of the folder
+    assert done.returncode == (9 if call < 4 else 0)
+    assert path.read_bytes() == (b"old" if call < 2 else b"new")
+    remove_litter(tmp_path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path):
+    kept = ["weights.safetensors", ".lock", "file.part", ".tmp"]
+    for name in (*kept, ".weights.safetensors.99.part", ".tmpA1b2C3"):
+        (tmp_path / name).write_bytes(b"")
+    remove_litter(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
+
+
 def test_readers_see_the_old_file_until_the_new_one_is_whole(tmp_path):
     path = tmp_path / "file.bin"
     path.write_bytes(b"old")
@@ -94,6 +159,23 @@ def test_json_is_sorted_indented_and_ends_in_a_line_break(tmp_path):
     assert json.loads(text) == {"a": "ä", "b": [1, None]}
     assert text.startswith('{\n  "a"')
     assert text.endswith("}\n")
+
+
+@pytest.mark.parametrize("shape", [(3, 2, 2), (0, 4, 4), (5,)])
+@pytest.mark.parametrize("dtype", ["uint8", "float16", "int64"])
+def test_an_array_is_written_as_numpy_writes_it(tmp_path, shape, dtype):
+    array = np.arange(np.prod(shape)).reshape(shape).astype(dtype)
+    write_array(tmp_path / "a.npy", array)
+    np.save(tmp_path / "b.npy", array)
+    assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
+
+
+def test_an_array_that_lies_otherwise_in_memory_comes_back_the_same(tmp_path):
+    array = np.arange(24.0).reshape(1, 2, 3, 4).transpose(0, 3, 1, 2)  # channels last
+    write_array(tmp_path / "a.npy", array)
+    np.save(tmp_path / "b.npy", array)
+    assert np.array_equal(np.load(tmp_path / "a.npy"), array)
+    assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
 
 
 def test_what_is_no_json_leaves_the_old_file(tmp_path):

@@ -11,6 +11,7 @@ from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
 from cxr_pipeline import tracking
 from cxr_pipeline.tracking.prune import prune_models
+from cxr_pipeline.tracking.sending import sender
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +152,8 @@ def test_the_runs_of_a_sweep_s_members_hold_no_model_to_prune(client, trained, t
     with mlflow.start_run(), tracking.nested_run("vae beta_1", {"beta": 1.0}):
         (tmp_path / "samples.png").write_bytes(b"a sheet")
         tracking.log_file(tmp_path / "samples.png", "samples")
-        member = mlflow.active_run().info.run_id
+        member = tracking.notes()["mlflow_run"]
+    sender.flush()
     new = trained()
     assert actions(prune_models(keep=1, dry_run=False)) == {new: "kept", old: "removed"}
     assert client.list_artifacts(member, "samples")
@@ -177,3 +179,12 @@ def test_a_server_that_removes_nothing_is_an_error_of_one_line(
     assert str(caught.value).startswith(f"MLflow does not remove '{folder}' ({reason}): ")
     assert "\n" not in str(caught.value)
     assert "model_pruned" not in client.get_run(old).data.tags
+
+
+def test_without_mlflow_nothing_can_be_pruned(client, one_line_error):
+    sender.give_up("no server")
+    try:
+        message = one_line_error(prune_models, keep=1, dry_run=True)
+    finally:
+        sender.begin()
+    assert "cannot be used (no server): set MLFLOW_TRACKING_URI" in message

@@ -4,8 +4,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from cxr_pipeline.models.gmvae import Gmvae
 from cxr_pipeline.randomness import random_generator
 from cxr_pipeline.training.checkpoint import Learner, write_checkpoint
+from cxr_pipeline.training.gmvae import GmvaeTask
 from cxr_pipeline.training.lsgan import LsganTask
 from cxr_pipeline.training.task import Diagnosis
 from cxr_pipeline.training.updates import adam
@@ -145,3 +147,21 @@ class LineTask:
 
 def points(count):
     return {"pixels": torch.arange(count)[:, None], "findings": torch.zeros(count, 0)}
+
+
+def gmvae_case(count, findings=0):
+    """What builds a small GMVAE with a frozen encoder, and examples with features for it."""
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (count, 1, 7, 7), dtype=np.uint8)
+    examples = {
+        "pixels": torch.from_numpy(coarse.repeat(32, axis=2).repeat(32, axis=3)),
+        "findings": torch.eye(2)[torch.arange(count) % 2][:, :findings],
+        "features": torch.from_numpy(rng.random((count, 8, 7, 7))).half(),
+    }
+
+    def build():
+        shape = {"dim_z": 16, "components": 5, "transition": True, "decoder": "2"}
+        gmvae = Gmvae(features=8, findings=findings, **shape)
+        return GmvaeTask(gmvae, dim_z=16, learning_rate=1e-3, beta=1.0, reconstruction="mse")
+
+    return build, examples

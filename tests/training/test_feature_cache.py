@@ -146,7 +146,7 @@ def test_killed_in_the_middle_it_keeps_what_was_finished(plan, cache, few_images
     here = dataclasses.replace(plan, images=images)
     hidden = tmp_path / "hidden.npy"
     (images.folder / SHARDS[1]).rename(hidden)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(ValueError, match="was changed while this run used it"):
         build_features(here, tmp_path / "features")
     (folder,) = (tmp_path / "features").iterdir()
     assert folder.name == cache.version

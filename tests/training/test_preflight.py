@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -11,6 +13,7 @@ PARAMETERS = {
     "seed": 0,
     "selection": {"findings": [], "views": ["PA"]},
     "epochs": 2,
+    "batch_size": 4,
     "max_steps": None,
     "accelerator": "cpu",
     "precision": "32-true",
@@ -25,7 +28,9 @@ def write(checkpoints):
     """Write a checkpoint of step 3, as the engine does."""
 
     def write(**identity):
-        own = {key: PARAMETERS[key] for key in ("beta", "compile", "seed", "selection")}
+        own = {
+            key: PARAMETERS[key] for key in ("batch_size", "beta", "compile", "seed", "selection")
+        }
         later = {"image_store_digest": "abc", "encoder": {"name": "vgg16"}}
         identity = {"model": "vae", **later, **own, "precision": "32-true"} | identity
         save_checkpoint(checkpoints, identity=identity)
@@ -36,7 +41,7 @@ def write(checkpoints):
 @pytest.fixture
 def check(checkpoints):
     def check(**changes):
-        check_training("vae", PARAMETERS | changes, checkpoints)
+        return check_training("vae", PARAMETERS | changes, checkpoints)
 
     return check
 
@@ -57,6 +62,21 @@ def test_a_checkpoint_of_the_same_run_is_taken_whatever_its_images(write, check)
     check()
     check(max_steps=3)
     check(samples=8, epochs=7, max_steps=100)
+
+
+def test_the_notes_of_what_will_be_resumed_are_known_before_any_data(write, check, checkpoints):
+    assert check(resume="auto") == {}
+    write()
+    (record,) = checkpoints.glob("*.json")
+    kept = json.loads(record.read_text()) | {"notes": {"mlflow_run": "a"}}
+    record.write_text(json.dumps(kept))
+    for resume in (True, "auto"):
+        assert check(resume=resume, max_steps=100) == {"mlflow_run": "a"}
+    assert check(resume=False) == {}
+    assert check(resume="auto", beta=0.1) == {}
+    record.write_text(json.dumps(kept | {"finished": True}))
+    assert check(resume=True) == {"mlflow_run": "a"}
+    assert check(resume="auto") == {}
 
 
 @pytest.mark.parametrize(
@@ -124,6 +144,12 @@ def test_devices_and_numbers_that_there_are_not_are_refused(refusal, check, monk
         message,
         message.replace("not cpu", "not mps"),
     }
+
+
+def test_a_batch_that_the_processes_cannot_share_is_refused(refusal, monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "some")
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    assert "batch_size=4 cannot be split equally among 3 processes" in refusal()
 
 
 def test_images_of_another_size_are_refused_if_the_size_is_known(checkpoints):

@@ -1,4 +1,6 @@
+import json
 import logging
+import re
 from collections import Counter
 
 import numpy as np
@@ -7,6 +9,7 @@ from tests.conftest import read_picture
 from tests.data.conftest import HEADER
 from tests.data.pictures import encoded
 
+from cxr_pipeline.data.batches import batch_positions
 from cxr_pipeline.data.build import build_store
 from cxr_pipeline.data.findings import FINDINGS
 from cxr_pipeline.data.labels import read_labels
@@ -37,6 +40,12 @@ COMMON = {
     "log_every": 1,
     "checkpoint_every": 100,
     "sample_at": [],
+    "keep_checkpoints": 2,
+    "data_placement": "auto",
+    "compile": False,
+    "ema_decay": None,
+    "gradient_clip": None,
+    "learning_rate_warmup": 0,
     "resume": "auto",
 }
 GAN = COMMON | {
@@ -257,6 +266,25 @@ def test_what_the_model_could_not_be_asked_is_refused_before_training(
     assert message.startswith(expected)
     # The balance of the training set can be asked of any.
     train("gan", store, conditional=True, max_steps=1, sample_findings=["flat"])
+
+
+def test_what_is_no_number_is_told_with_the_images_of_its_step(
+    train, store, tmp_path, one_line_error
+):
+    # Adam's first step is as long as its rate, whatever the gradient: the next loss overflows.
+    message = one_line_error(train, "gan", store, learning_rate=1e30, max_steps=5)
+    step = int(re.search(r"step (\d+): the (?:discriminator|generator)'s", message)[1])
+    path = tmp_path / "checkpoint/not_finite.json"
+    told = json.loads(path.read_text())
+    assert told["step"] == step
+    shown = ", ".join(told["images"][:3])
+    assert message == f"{told['error']} (its images: {shown} ...; all in '{path}')"
+    names = store.index["image"].iloc[store.rows(split="train")].tolist()
+    positions = batch_positions(len(names), 4, 0, step - 1)
+    assert told["images"] == [names[position] for position in positions]
+    # The next run is a new one.
+    train("gan", store)
+    assert not path.exists()
 
 
 def test_fewer_images_than_a_batch_are_one_batch_and_that_is_said(train, store, caplog):

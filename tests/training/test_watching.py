@@ -29,7 +29,7 @@ class Scripted:
         return next(self.diagnoses)
 
 
-def observer(task, told=None, samples=None, count=2):
+def observer(task, told=None, samples=None, count=2, leads=True):
     findings = torch.eye(4)[[2, 0, 3]]
     held_out = HeldOut({"findings": torch.zeros(5, 4)}, "validation")
     told, samples = [] if told is None else told, [] if samples is None else samples
@@ -40,6 +40,8 @@ def observer(task, told=None, samples=None, count=2):
         history=[],
         alarms=Alarms({}),
         drawing=nullcontext,
+        read=dict,
+        leads=leads,
     )
     return Observer(session, findings, held_out, watchers)
 
@@ -87,6 +89,14 @@ def test_a_look_is_written_down_and_told(caplog):
     assert watching.session.history == [(7, "validation/kl", 2.0), (7, "warning/collapse", 1.0)]
     assert told == [(7, {"validation/kl": 2.0, "warning/collapse": 1.0})]
     assert not caplog.messages
+
+
+def test_of_several_processes_only_the_leading_one_looks():
+    told, samples = [], []
+    follower = observer(Scripted(), told, samples, leads=False)
+    follower.draw_samples(1)
+    follower.end_epoch(1)
+    assert (told, samples, follower.session.history) == ([], [], [])
 
 
 def test_every_look_is_at_the_same_held_out_examples_with_the_same_noise():

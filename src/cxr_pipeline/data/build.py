@@ -2,11 +2,9 @@
 
 import io
 import logging
-import math
 import os
 import time
 from concurrent.futures import Future, wait
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,15 @@ from typing import Any
 import pandas as pd
 
 from cxr_pipeline import __version__
-from cxr_pipeline.data.files import file_digest, json_digest, write_bytes, write_json
+from cxr_pipeline.data.files import (
+    file_digest,
+    json_digest,
+    make_folder,
+    remove_litter,
+    write_bytes,
+    write_json,
+)
+from cxr_pipeline.data.locks import lock
 from cxr_pipeline.data.plan import StorePlan
 from cxr_pipeline.data.shards import LINK, ShardJob, build_shard, may_be_mended
 from cxr_pipeline.data.store import (
@@ -46,12 +52,19 @@ def build_store(plan: StorePlan, root: Path) -> ImageStore:
         ValueError: If no image is usable, more are quarantined than the plan allows, or the Dask
             scheduler cannot be reached.
     """
-    version = plan.version()
-    folder = root / version
+    folder = root / plan.version()
     store = None if plan.verify else _finished(folder)
     if store:
         return _reuse(store, plan)
+    make_folder(folder)
+    with lock(folder, f"the image store '{folder}'", wait=True):
+        # Who had the lock may have built it meanwhile.
+        store = None if plan.verify else _finished(folder)
+        return _reuse(store, plan) if store else _build(plan, folder)
 
+
+def _build(plan: StorePlan, folder: Path) -> ImageStore:
+    """Make what is not there yet; the folder is this process's alone."""
     started = time.time()
     finished = (folder / MANIFEST).is_file()
     jobs = plan.jobs(folder)
@@ -64,12 +77,11 @@ def build_store(plan: StorePlan, root: Path) -> ImageStore:
             len(jobs),
             _some(made, ", "),
         )
-    # On a cluster a worker may have died of a shard that another then made.
-    _remove_litter(folder, before=math.inf if plan.dask_scheduler else started)
-    store = _finish(plan, folder, version, records)
+    remove_litter(folder)
+    store = _finish(plan, folder, records)
     logger.info(
         "Image store %s: %d images kept, %d quarantined; %d of %d shards made, %.1f s",
-        version,
+        store.version,
         len(store),
         store.manifest["quarantined"],
         len(made),
@@ -132,17 +144,7 @@ def _result(
     return future.result()
 
 
-def _remove_litter(folder: Path, before: float) -> None:
-    """Remove what was left half written, but not what another run is writing now."""
-    for path in folder.glob(".*.part"):
-        with suppress(FileNotFoundError):
-            if path.stat().st_mtime < before:
-                path.unlink()
-
-
-def _finish(
-    plan: StorePlan, folder: Path, version: str, records: list[dict[str, Any]]
-) -> ImageStore:
+def _finish(plan: StorePlan, folder: Path, records: list[dict[str, Any]]) -> ImageStore:
     """Write quarantine, duplicates, index and, last, the manifest that makes the folder a store."""
     quarantine = pd.DataFrame(
         [entry for record in records for entry in record["quarantine"]], columns=QUARANTINE_COLUMNS
@@ -161,7 +163,7 @@ def _finish(
     shards = [{key: record[key] for key in ("file", "bytes", "sha256")} for record in records]
     content = index.drop(columns="picture").to_csv(index=False)
     manifest = {
-        "version": version,
+        "version": folder.name,
         "digest": json_digest([[s["sha256"] for s in shards], content]),
         "classes": plan.classes,
         "parameters": plan.parameters,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from cxr_pipeline.data.files import write_bytes, write_json
+from cxr_pipeline.data.files import flush, make_folder, write_bytes, write_json
 
 PROVENANCE = "provenance.json"
 
@@ -30,9 +30,9 @@ class RawFolder:
 def write_raw_folder(content: RawFolder, folder: Path) -> None:
     """Write a data set, in place of the one that was there.
 
-    The images go to a sibling first, so that the old ones stay until the new are complete. Files
-    with the very bytes wanted keep their times: an image
-    store made from them stays valid.
+    The images go to a sibling first, so that the old ones stay until the new are complete and on
+    the disk. Files with the very bytes wanted keep their times: an image store made from them stays
+    valid.
 
     Args:
         content: What to write.
@@ -40,18 +40,23 @@ def write_raw_folder(content: RawFolder, folder: Path) -> None:
     """
     images, fresh = folder / "images", folder / ".images.part"
     shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
+    make_folder(fresh)
     for name, data in content.images:
         same = images / name
         if same.is_file() and same.read_bytes() == data:
             shutil.copy2(same, fresh / name)
         else:
             (fresh / name).write_bytes(data)
+    # At the end: by then the system has written most of them of its own accord.
+    for path in fresh.iterdir():
+        flush(path)
+    flush(fresh)
     old = folder / ".images.old"
     shutil.rmtree(old, ignore_errors=True)
     if images.exists():
         images.replace(old)
     fresh.replace(images)
+    flush(folder)
     write_bytes(folder / content.label_file, content.table.to_csv(index=False).encode())
     if content.provenance:
         write_json(folder / PROVENANCE, content.provenance)

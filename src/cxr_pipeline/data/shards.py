@@ -11,7 +11,7 @@ import numpy as np
 
 from cxr_pipeline.data.decode import decode
 from cxr_pipeline.data.dicom import NEEDS_PYDICOM, UNSUPPORTED
-from cxr_pipeline.data.files import file_digest, write_atomically, write_json
+from cxr_pipeline.data.files import file_digest, write_array, write_json
 from cxr_pipeline.data.store import MANIFEST, shard_name
 from cxr_pipeline.data.transforms import Transform, transform
 
@@ -113,7 +113,7 @@ def _make_shard(job: ShardJob, path: Path) -> dict[str, Any]:
         }  # nothing could be mended, or another run over the same data was quicker
     # A finished store is none while its shards are exchanged.
     path.with_name(MANIFEST).unlink(missing_ok=True)
-    write_atomically(path, lambda file: np.save(file, pictures, allow_pickle=False))
+    write_array(path, pictures)
     record = {
         "file": path.name,
         "images": kept,

@@ -110,9 +110,21 @@ class ImageStore:
 
         Returns:
             (N, S, S) uint8, in the order of `positions`.
+
+        Raises:
+            ValueError: If the store was mended or removed since it was opened, as another run may.
         """
         images = np.empty((len(positions), self.size, self.size), dtype=np.uint8)
-        read_shards(self.folder, self.index.iloc[positions], images)
+        try:
+            read_shards(self.folder, self.index.iloc[positions], images)
+            # Afterwards: whoever exchanges shards removes the manifest first.
+            same = json.loads((self.folder / MANIFEST).read_text())["digest"] == self.digest
+        except FileNotFoundError:
+            same = False
+        if not same:
+            raise ValueError(
+                f"image store '{self.folder}' was changed while this run used it: run again"
+            )
         return images
 
 
@@ -123,12 +135,21 @@ def read_shards(folder: Path, chosen: pd.DataFrame, into: npt.NDArray[Any]) -> N
         folder: Where the shards are.
         chosen: `shard` and `row` of each of N things, in any order.
         into: (N, ...), filled in that order.
+
+    Raises:
+        ValueError: If a file there is no array of numbers, or another than the rows are of.
     """
     shards, rows = chosen["shard"].to_numpy(), chosen["row"].to_numpy()
     for shard in np.unique(shards):
-        mapped = np.load(folder / shard_name(int(shard)), mmap_mode="r")
+        path = folder / shard_name(int(shard))
         here = shards == shard
-        into[here] = mapped[rows[here]]
+        try:
+            into[here] = np.load(path, mmap_mode="r", allow_pickle=False)[rows[here]]
+        except (ValueError, IndexError) as error:
+            raise ValueError(
+                f"'{path}' is no shard ({error}): delete '{folder}' and run again, which makes it "
+                "anew"
+            ) from error
 
 
 def _read_csv(path: Path, columns: list[str]) -> pd.DataFrame:

@@ -42,13 +42,17 @@ class Centre(nn.Module):
         means = means.float()
         if not self.training:
             return means - self.running
-        average = means.mean(dim=0)
+        average = self.batch_mean(means)
         with torch.no_grad():
             self.batches += 1
             # At first the mean of all batches so far: no first value that has to be forgotten.
             share = (1 / self.batches).clamp(min=MOMENTUM)
             self.running += share * (average - self.running)
         return means - average
+
+    def batch_mean(self, means: Tensor) -> Tensor:
+        """Average over the batch, (B, Z) to (Z,); those who share a batch do so over all of it."""
+        return means.mean(dim=0)
 
 
 class Vae(nn.Module):

@@ -70,6 +70,8 @@ def check_parameters(raw: dict[str, Any]) -> Parameters:
         return Parameters.model_validate(raw)
     except ValidationError as error:
         problems = "; ".join(_explain(problem) for problem in error.errors())
+        # A value may have line breaks in it.
+        problems = " ".join(problems.splitlines())
         raise ValueError(f"{problems} (see conf/base/parameters*.yml)") from None
 
 

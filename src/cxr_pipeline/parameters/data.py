@@ -10,7 +10,14 @@ from cxr_pipeline.data.labels import OLDEST_AGE
 from cxr_pipeline.data.selection import Selection
 from cxr_pipeline.data.splits import SplitSource
 from cxr_pipeline.data.transforms import Transform
-from cxr_pipeline.parameters.fields import ClosedModel, FindingName, PositiveInt, Several, Share
+from cxr_pipeline.parameters.fields import (
+    ClosedModel,
+    FindingName,
+    PositiveInt,
+    Several,
+    Share,
+    TruthOrName,
+)
 
 
 class SampleDataParameters(ClosedModel):
@@ -129,7 +136,7 @@ class PreprocessingParameters(ClosedModel):
 
     selection: SelectionParameters
     size: int = Field(ge=16, le=1024, description="Side of the stored images, in pixels.")
-    equalise: Literal[True, False, "clahe"] = Field(
+    equalise: Annotated[Literal[True, False, "clahe"], TruthOrName] = Field(
         description="Whether to equalise each image's histogram: as a whole (true) or by tiles."
     )
     clahe_clip_limit: float = Field(

@@ -37,3 +37,14 @@ def finding(text: str) -> str:
 
 FindingName = Annotated[str, AfterValidator(finding)]
 Several = (BeforeValidator(as_list), Field(strict=False), AfterValidator(_once_each))
+
+
+def _no_number(value: Any) -> Any:
+    # `Literal` takes 1 for True.
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise ValueError("should be true, false or a name, not a number")
+    return value
+
+
+TruthOrName = BeforeValidator(_no_number)
+"""For a `Literal` of truths and names."""

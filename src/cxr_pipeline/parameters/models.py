@@ -13,6 +13,7 @@ from cxr_pipeline.parameters.fields import (
     PositiveInt,
     Several,
     Share,
+    TruthOrName,
     as_list,
     finding,
 )
@@ -51,7 +52,7 @@ class TrainingParameters(ClosedModel):
         description="Where the images are kept as training takes them: on the device, in main "
         "memory, or on the device if they fit."
     )
-    compile: Literal[False, True, "cuda_graphs"] = Field(
+    compile: Annotated[Literal[False, True, "cuda_graphs"], TruthOrName] = Field(
         description="Whether to compile the networks with torch.compile, which reports its gain; "
         "cuda_graphs also records and replays a GPU's kernels."
     )
@@ -67,7 +68,7 @@ class TrainingParameters(ClosedModel):
     learning_rate_warmup: NonNegativeInt = Field(
         description="Steps over which the learning rate grows to its value; 0 for none."
     )
-    resume: Literal["auto", True, False] = Field(
+    resume: Annotated[Literal["auto", True, False], TruthOrName] = Field(
         description="Go on from the last checkpoint: auto does so after an interruption."
     )
     samples: PositiveInt = Field(description="Synthetic images to draw after training.")

@@ -1,25 +1,64 @@
 """MLflow: what is said of a run beyond what the catalog logs. The only package that imports it.
 
 Without an active run (tracking disabled, plain Python) every function here does nothing; `prune`
-works on runs that have ended.
+works on runs that have ended. With one, all but beginning and ending it is said by a thread of its
+own, whose troubles are warnings (`sending`).
 """
 
-import logging
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections import deque
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-import mlflow
 import numpy as np
 import numpy.typing as npt
+from mlflow import MlflowClient
+from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
-logger = logging.getLogger(__name__)
+from cxr_pipeline.tracking.runs import (
+    current_run,
+    describe_run,
+    finish_run_as_killed,
+    flattened,
+    log_parameters,
+    nested_run,
+    notes,
+    run_to_continue,
+    tag_run,
+)
+from cxr_pipeline.tracking.sending import sender
+
+__all__ = [
+    "TrackingError",
+    "artifact_location",
+    "describe_run",
+    "finish_run_as_killed",
+    "flattened",
+    "log_file",
+    "log_metrics",
+    "log_parameters",
+    "log_picture",
+    "nested_run",
+    "notes",
+    "run_to_continue",
+    "tag_run",
+    "tracking_uri",
+]
 
 TrackingError = MlflowException
 """What MLflow raises, such as when its server cannot be reached."""
+
+BATCH = 1000
+"""Metrics that MLflow takes at once."""
+
+WAITING_METRICS = 100_000
+"""Metrics that are kept for an MLflow that is slow or in trouble."""
+
+_waiting: dict[str, deque[Metric]] = {}
+"""Metrics that are not sent yet, of each run."""
 
 
 def tracking_uri(project: Path) -> str:
@@ -34,84 +73,38 @@ def artifact_location(project: Path) -> str | None:
 
 def log_metrics(step: int, metrics: Mapping[str, float]) -> None:
     """Record metrics of a training step, without waiting for the server."""
-    if mlflow.active_run():
-        with _warning_instead_of_failing(f"the metrics of step {step}"):
-            mlflow.log_metrics(dict(metrics), step=step, synchronous=False)
+    run_id = current_run()
+    if run_id is not None:
+        now = int(time.time() * 1000)
+        waiting = _waiting.setdefault(run_id, deque(maxlen=WAITING_METRICS))
+        waiting.extend(Metric(key, value, now, step) for key, value in metrics.items())
+        sender.send(f"the metrics of step {step}", partial(_send_metrics, run_id, waiting))
+
+
+def _send_metrics(run_id: str, waiting: deque[Metric]) -> None:
+    """Send what waits, also what waited in vain before."""
+    while waiting:
+        batch = [waiting.popleft() for _ in range(min(BATCH, len(waiting)))]
+        try:
+            MlflowClient().log_batch(run_id, metrics=batch)
+        except BaseException:
+            waiting.extendleft(reversed(batch))
+            raise
 
 
 def log_picture(key: str, step: int, picture: npt.NDArray[np.uint8]) -> None:
     """Record a (H, W) uint8 picture of a training step; MLflow shows its steps on a slider."""
-    if mlflow.active_run():
-        with _warning_instead_of_failing(f"the samples of step {step}"):
-            mlflow.log_image(np.repeat(picture[:, :, None], 3, axis=2), key=key, step=step)
-
-
-def describe_run(name: str, tags: Mapping[str, str]) -> None:
-    """Name the active run and tag it."""
-    if mlflow.active_run():
-        mlflow.set_tags({"mlflow.runName": name, **tags})
-
-
-def tag_run(tags: Mapping[str, str]) -> None:
-    """Tag the active run."""
-    if mlflow.active_run():
-        mlflow.set_tags(dict(tags))
+    run_id = current_run()
+    if run_id is not None:
+        colours = np.repeat(picture[:, :, None], 3, axis=2)
+        sender.send(
+            f"the samples of step {step}",
+            lambda: MlflowClient().log_image(run_id, colours, key=key, step=step, synchronous=True),
+        )
 
 
 def log_file(path: Path, folder: str) -> None:
-    """Keep a copy of a file in a folder of the active run."""
-    if mlflow.active_run():
-        with _warning_instead_of_failing(f"'{path}'"):
-            mlflow.log_artifact(str(path), folder)
-
-
-@contextmanager
-def nested_run(name: str, parameters: Mapping[str, Any]) -> Iterator[None]:
-    """Record what happens inside in a run of its own, below the active one.
-
-    Args:
-        name: Its name.
-        parameters: What it was given; those within others are named `outer.inner`.
-    """
-    if mlflow.active_run() is None:
-        yield
-        return
-    mlflow.start_run(run_name=name, nested=True)
-    # MLflow's own context manager would take Ctrl-C for a failure.
-    status = "FAILED"
-    try:
-        mlflow.log_params(flattened(parameters))
-        yield
-        status = "FINISHED"
-    except KeyboardInterrupt:
-        status = "KILLED"
-        raise
-    finally:
-        mlflow.end_run(status)
-
-
-def flattened(parameters: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Name parameters within others `outer.inner`."""
-    flat: dict[str, Any] = {}
-    for key, value in parameters.items():
-        if isinstance(value, Mapping):
-            flat |= flattened(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
-
-
-def finish_run_as_killed() -> None:
-    """End the active run, and those it is nested in, as KILLED."""
-    while mlflow.active_run():
-        mlflow.end_run("KILLED")
-
-
-@contextmanager
-def _warning_instead_of_failing(what: str) -> Iterator[None]:
-    """Keep a server's trouble from ending a training run; its files hold everything anyway."""
-    try:
-        yield
-    except (TrackingError, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        logger.warning("MLflow did not take %s (%s); training goes on", what, reason)
+    """Keep a copy of a file in a folder of the active run; it must stay until the run's end."""
+    run_id = current_run()
+    if run_id is not None:
+        sender.send(f"'{path}'", lambda: MlflowClient().log_artifact(run_id, str(path), folder))

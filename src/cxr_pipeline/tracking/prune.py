@@ -21,6 +21,7 @@ from cxr_pipeline.data.prune import (
     say_if_gone,
     version_table,
 )
+from cxr_pipeline.tracking.sending import sender
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +46,13 @@ def prune_models(*, keep: int, dry_run: bool) -> pd.DataFrame:
         See `Version`; a run with a model a row, the newest first.
 
     Raises:
-        ValueError: If MLflow's artifact store does not remove files.
+        ValueError: If MLflow cannot be used, or its artifact store does not remove files.
     """
+    if sender.trouble is not None:
+        raise ValueError(
+            f"MLflow at '{mlflow.get_tracking_uri()}' cannot be used ({sender.trouble}): set "
+            "MLFLOW_TRACKING_URI to the one that holds the models"
+        )
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one a config.json
     client = MlflowClient()
     versions = []

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -79,8 +80,16 @@ class Checkpoint:
 
         Returns:
             The history.
+
+        Raises:
+            ValueError: If the tensors' file holds no tensors, though it is the one that was written.
         """
-        state = load_file(self.tensors)
+        try:
+            state = load_file(self.tensors)
+        except SafetensorError as error:
+            raise ValueError(
+                f"checkpoint '{self.tensors}' holds no tensors ({error}): delete it"
+            ) from error
         for name, module in learner.modules.items():
             module.load_state_dict(below(state, f"module/{name}/"))
         for name, optimizer in learner.optimizers.items():
@@ -193,9 +202,10 @@ def _remove_others(folder: Path, run: str, keep: int) -> None:
         if same:
             own.append(path)
     kept = {path.stem for path in own[:keep]}
-    # Records first: a record without its tensors would look like damage.
-    for path in sorted(folder.glob("*_step_*.*"), key=lambda path: path.suffix != ".json"):
-        if path.stem not in kept and not path.name.startswith("."):
+    # Records first: a record without its tensors would look like damage. What was half written as
+    # a run was killed begins with a dot and goes too: a folder is one run's at a time.
+    for path in sorted(folder.glob("*_step_*"), key=lambda path: path.suffix != ".json"):
+        if path.stem not in kept:
             path.unlink()
 
 

@@ -1,6 +1,7 @@
 """The one training loop: when things happen. What happens in a step is the task's business."""
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from torch import Tensor
 from cxr_pipeline.data.batches import steps_per_epoch, to_pixels
 from cxr_pipeline.randomness import random_generator
 from cxr_pipeline.training.checkpoint import HistoryRow, mark_finished
+from cxr_pipeline.training.distributed import agreed_signal
 from cxr_pipeline.training.feed import Feed, place, prefetching
 from cxr_pipeline.training.interruption import deferred_signals
 from cxr_pipeline.training.networks import GAIN, compile_gain
@@ -29,7 +31,7 @@ SPEED = "speed/images_per_second"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What training leaves behind."""
+    """What training leaves behind; except in rank 0 its networks' weights and little else."""
 
     weights: dict[str, Tensor]
     """Every network's state on the CPU, as `network.key`, and what `Task.finish` adds."""
@@ -56,7 +58,7 @@ def train(
     watchers: Watchers,
     notes: Mapping[str, str] | None = None,
 ) -> Outcome:
-    """Train a model.
+    """Train a model; under `torchrun` all processes do, and rank 0 looks, writes and tells.
 
     Args:
         build_task: Builds the model and its optimisers, with weights from torch's global generator.
@@ -81,13 +83,23 @@ def train(
     data = place(examples, device, settings.data_placement)
     held_out = HeldOut(place(held_out.examples, device, "device"), held_out.split)
     observer = Observer(session, data["findings"], held_out, watchers)
-    feed = Feed(data, session.task.noise, settings.batch_size, settings.seed, device)
+    fabric = session.fabric
+    feed = Feed(
+        data,
+        session.task.noise,
+        settings.batch_size,
+        settings.seed,
+        device,
+        rank=fabric.global_rank,
+        processes=fabric.world_size,
+    )
     if settings.compile and session.start == 0:
         gain = compile_gain(
             build_task, feed.batch(1), settings.compile, settings.accelerator, session.precision
         )
         session.history.append((0, GAIN, gain))
-        watchers.on_metrics(0, {GAIN: gain})
+        if session.leads:
+            watchers.on_metrics(0, {GAIN: gain})
     _take_steps(session, feed, observer)
 
     with session.drawing():
@@ -96,11 +108,15 @@ def train(
             for name, module in session.task.modules.items()
             for key, tensor in module.state_dict().items()
         }
-        again = session.task.reconstruct(first_examples(held_out.examples, RECONSTRUCTED_IMAGES))
-        weights |= session.task.finish(data, random_generator(settings.seed, "finish"))
-        warnings = observer.standing_warnings(settings.steps)
-    # Only now: what is interrupted before goes on from here.
-    mark_finished(checkpoints)
+        again: Tensor | None = None
+        warnings: tuple[str, ...] = ()
+        if session.leads:
+            some = first_examples(held_out.examples, RECONSTRUCTED_IMAGES)
+            again = session.task.reconstruct(some)
+            weights |= session.task.finish(data, random_generator(settings.seed, "finish"))
+            warnings = observer.standing_warnings(settings.steps)
+            # Only now: what is interrupted before goes on from here.
+            mark_finished(checkpoints)
     seconds = session.watch.seconds
     return Outcome(
         weights=weights,
@@ -123,7 +139,7 @@ def _take_steps(session: Session, feed: Feed, observer: Observer) -> None:
         observer.draw_samples(0)
     with (
         prefetching(feed, settings.steps) as batch,
-        progress(settings.steps, start) as report,
+        progress(settings.steps, start) if session.leads else nullcontext() as report,
         deferred_signals() as signals,
     ):
         for done in range(start + 1, settings.steps + 1):
@@ -132,7 +148,7 @@ def _take_steps(session: Session, feed: Feed, observer: Observer) -> None:
                 session.step(batch(done), done)
                 # Waits for the device, so that the seconds are the steps' own.
                 news = session.read() if done % settings.log_every == 0 or last else {}
-            if news:
+            if news and report:
                 news[SPEED] = watch.steps_per_second() * settings.batch_size
                 session.history.append((done, SPEED, news[SPEED]))
                 report(done, news, news[SPEED])
@@ -141,6 +157,7 @@ def _take_steps(session: Session, feed: Feed, observer: Observer) -> None:
                 observer.end_epoch(done)
             if done in sample_at:
                 observer.draw_samples(done)
-            if done % settings.checkpoint_every == 0 or last or signals.number:
+            stop = agreed_signal(signals.number, meeting=bool(news))
+            if done % settings.checkpoint_every == 0 or last or stop:
                 session.save(done)
-            signals.deliver()
+            signals.deliver(stop)

@@ -13,7 +13,6 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,15 @@ import torch
 from lightning.fabric import Fabric
 
 from cxr_pipeline.data.batches import to_unit_interval
-from cxr_pipeline.data.files import file_digest, json_digest, write_atomically, write_json
+from cxr_pipeline.data.files import (
+    file_digest,
+    json_digest,
+    make_folder,
+    remove_litter,
+    write_array,
+    write_json,
+)
+from cxr_pipeline.data.locks import lock
 from cxr_pipeline.data.store import MANIFEST, ImageStore, read_shards, shard_name
 from cxr_pipeline.models.encoder_weights import encoder_record, load_encoder_weights
 from cxr_pipeline.models.encoders import FEATURE_SIZE, FEATURES, IMAGE_SIZE, ImageEncoder
@@ -185,23 +192,25 @@ def build_features(plan: FeaturePlan, root: Path) -> FeatureCache:
     }
     version = json_digest(made_from)[:16]
     folder = root / version
-    if (folder / MANIFEST).is_file():
-        cache = open_features(folder)
-        logger.info("Features are up to date in '%s'", folder)
-        # Marks it as the one last used.
-        manifest = cache.manifest | {"wanted": plan.wanted()}
+    make_folder(folder)
+    with lock(folder, f"the features in '{folder}'", wait=True):
+        if (folder / MANIFEST).is_file():
+            cache = open_features(folder)
+            logger.info("Features are up to date in '%s'", folder)
+            # Marks it as the one last used.
+            manifest = cache.manifest | {"wanted": plan.wanted()}
+        else:
+            remove_litter(folder)
+            shards = _encode(plan, encoder, precision, folder) if plan.frozen else []
+            manifest = {
+                "version": version,
+                **made_from,
+                "wanted": plan.wanted(),
+                "images": len(plan.images) if plan.frozen else 0,
+                "shape": _shape(encoder),
+                "shards": shards,
+            }
         write_json(folder / MANIFEST, manifest)
-        return FeatureCache(folder, manifest)
-    shards = _encode(plan, encoder, precision, folder) if plan.frozen else []
-    manifest = {
-        "version": version,
-        **made_from,
-        "wanted": plan.wanted(),
-        "images": len(plan.images) if plan.frozen else 0,
-        "shape": _shape(encoder),
-        "shards": shards,
-    }
-    write_json(folder / MANIFEST, manifest)
     return FeatureCache(folder, manifest)
 
 
@@ -243,7 +252,7 @@ def _encode(
             # A shard that is there is whole: it was put in place once it was.
             if not path.is_file():
                 features = _encode_images(fabric, network, plan.images.read(positions))
-                write_atomically(path, partial(np.save, arr=features))
+                write_array(path, features)
                 encoded += len(positions)
             done += len(positions)
             shards.append(

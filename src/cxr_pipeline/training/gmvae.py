@@ -100,6 +100,7 @@ class GmvaeTask:
     """One step down the negative ELBO, its KL estimated from one draw of each posterior."""
 
     drawing = "gmvae"
+    processes = 1
 
     def __init__(
         self,

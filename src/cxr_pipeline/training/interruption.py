@@ -35,11 +35,11 @@ class Deferred:
             signal.signal(number, handler)  # type: ignore[arg-type]
         self.previous.clear()
 
-    def deliver(self) -> None:
-        """Let the signal that came act now, if one did."""
-        if self.number is not None:
+    def deliver(self, number: int | None) -> None:
+        """Let a signal act now, if there is one."""
+        if number is not None:
             self.restore()
-            signal.raise_signal(self.number)
+            signal.raise_signal(number)
 
 
 @contextmanager
@@ -56,4 +56,4 @@ def deferred_signals() -> Iterator[Deferred]:
         yield deferred
     finally:
         deferred.restore()
-    deferred.deliver()
+    deferred.deliver(deferred.number)

@@ -72,6 +72,7 @@ class LsganTask:
     """One discriminator step, then several generator steps, each on fresh noise."""
 
     drawing = "generator"
+    processes = 1
 
     def __init__(
         self,

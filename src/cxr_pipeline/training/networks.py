@@ -10,6 +10,7 @@ from lightning.fabric import Fabric
 from torch import Tensor
 
 from cxr_pipeline.training.precision import Accelerator, FixedPrecision, build_fabric
+from cxr_pipeline.training.synchronised import synchronise
 from cxr_pipeline.training.task import Task
 from cxr_pipeline.training.updates import Updater
 
@@ -32,8 +33,11 @@ def set_up(fabric: Fabric, task: Task, how: Compile = False) -> None:
             kernels once and replays them, which pays where they are so short that launching them
             takes longer than running them.
     """
+    task.processes = fabric.world_size
     for name, network in list(task.modules.items()):
         network.to(memory_format=torch.channels_last)
+        if fabric.world_size > 1:
+            synchronise(network)
         ready: Any = network
         if how:
             mode = "reduce-overhead" if how == "cuda_graphs" else None

@@ -1,10 +1,12 @@
 """Which device and which floating-point numbers to train with."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from lightning.fabric import Fabric
 from lightning.fabric.plugins import MixedPrecision
+
+from cxr_pipeline.training.distributed import fabric_options
 
 FixedPrecision = Literal["32-true", "bf16-mixed", "16-mixed"]
 Precision = Literal["auto"] | FixedPrecision
@@ -50,8 +52,11 @@ def choose_precision(precision: Precision, accelerator: Accelerator) -> FixedPre
 
 
 def build_fabric(accelerator: Accelerator, precision: FixedPrecision) -> Fabric:
-    """Set up one device to compute in a precision."""
+    """Set up a device to compute in a precision, alone or as one of several processes."""
+    numbers: dict[str, Any] = {"precision": precision}
     if precision == "16-mixed" and accelerator == "cpu":
         # By itself Fabric would take bf16 instead.
-        return Fabric(accelerator="cpu", devices=1, plugins=MixedPrecision("16-mixed", "cpu"))
-    return Fabric(accelerator=accelerator, devices=1, precision=precision)
+        numbers = {"plugins": MixedPrecision("16-mixed", "cpu")}
+    fabric = Fabric(accelerator=accelerator, **fabric_options(), **numbers)
+    fabric.launch()
+    return fabric

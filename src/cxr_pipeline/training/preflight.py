@@ -5,12 +5,17 @@ from pathlib import Path
 from typing import Any
 
 from cxr_pipeline.training.checkpoint import find_checkpoint
+from cxr_pipeline.training.distributed import check_processes
 from cxr_pipeline.training.examples import check_image_size
 from cxr_pipeline.training.feature_cache import build_encoder
 from cxr_pipeline.training.networks import check_compiling
 from cxr_pipeline.training.precision import choose_accelerator, choose_precision
 from cxr_pipeline.training.run import own_identity
-from cxr_pipeline.training.settings import require_checkpoint, require_same_run
+from cxr_pipeline.training.settings import (
+    obstacle_to_resuming,
+    require_checkpoint,
+    require_same_run,
+)
 
 KNOWN_LATER = ("encoder", "image_store_digest")
 """What of a checkpoint's identity is settled by the data; the engine compares it."""
@@ -18,7 +23,7 @@ KNOWN_LATER = ("encoder", "image_store_digest")
 
 def check_training(
     model: str, parameters: Mapping[str, Any], checkpoints: Path, *, image_size: int | None = None
-) -> None:
+) -> dict[str, str]:
     """Refuse a training that cannot begin, or not go on as asked.
 
     Args:
@@ -27,25 +32,36 @@ def check_training(
         checkpoints: The folder of the resumable checkpoint.
         image_size: Side of the images it will get, in pixels; `None` if that is not known yet.
 
+    Returns:
+        The notes of the checkpoint that it goes on from (see `Checkpoint.notes`); empty if it
+        starts anew, as far as is known before there are images.
+
     Raises:
         ValueError: If the images are of another size, the device is not there or cannot compute in
-            the precision asked for, every checkpoint is damaged, or `resume` is true and there is
-            none, or it is of another run.
+            the precision asked for, the processes cannot share a batch, every checkpoint is
+            damaged, or `resume` is true and there is none, or it is of another run.
     """
     if image_size is not None:
         check_image_size(model, image_size)
     precision = choose_precision(parameters["precision"], parameters["accelerator"])
-    check_compiling(parameters["compile"], choose_accelerator(parameters["accelerator"]))
-    if parameters["resume"] == "auto":
-        find_checkpoint(checkpoints)
-    if parameters["resume"] is not True:
-        return
-    found = require_checkpoint(checkpoints)
+    accelerator = choose_accelerator(parameters["accelerator"])
+    check_compiling(parameters["compile"], accelerator)
+    check_processes(parameters["batch_size"], accelerator)
+    resume = parameters["resume"]
+    if resume is False:
+        return {}
+    found = require_checkpoint(checkpoints) if resume is True else find_checkpoint(checkpoints)
+    if found is None:
+        return {}
     later = {key: found.identity[key] for key in KNOWN_LATER if key in found.identity}
     identity = {**later, "model": model, "precision": precision, **own_identity(parameters)}
     # How long whole epochs take is known once the images are.
     steps = parameters["max_steps"] or found.step
-    require_same_run(found, checkpoints, identity, steps)
+    if resume is True:
+        require_same_run(found, checkpoints, identity, steps)
+    elif found.finished or obstacle_to_resuming(found, identity, steps):
+        return {}
+    return found.notes
 
 
 def check_encoder(name: str, weights: str | None) -> None:

@@ -18,6 +18,7 @@ from cxr_pipeline.data.files import write_bytes, write_json
 from cxr_pipeline.data.png import encode_png
 from cxr_pipeline.data.sheets import comparison_sheet, image_sheet
 from cxr_pipeline.data.store import ImageStore
+from cxr_pipeline.training.distributed import leads
 from cxr_pipeline.training.engine import train
 from cxr_pipeline.training.examples import choose_examples, read_examples, read_held_out
 from cxr_pipeline.training.feature_cache import FeatureCache, wanted_encoder
@@ -41,10 +42,10 @@ NOT_IDENTITY = {
 }  # fmt: skip
 
 
-# Settings that are as their parameters are.
-PASSED_ON = (
-    "compile", "data_placement", "ema_decay", "gradient_clip", "keep_checkpoints",
-    "learning_rate_warmup",
+# Settings that are as the parameter of their name says.
+AS_SET = (
+    "accelerator", "checkpoint_every", "compile", "data_placement", "ema_decay", "gradient_clip",
+    "keep_checkpoints", "learning_rate_warmup", "log_every", "precision", "resume", "seed",
 )  # fmt: skip
 
 
@@ -112,7 +113,7 @@ def train_on_store(
         settings = replace(settings, reuse=False)
     # Samples of an earlier run, drawn at other steps, would pass for this one's.
     for stale in {*progress.glob("step_*.png")} - {*map(sheet_file, settings.sample_steps())}:
-        stale.unlink()
+        stale.unlink(missing_ok=True)  # another process may have been faster
 
     def keep_samples(step: int, samples: npt.NDArray[np.uint8]) -> None:
         sheet = image_sheet(samples, columns=SHEET_COLUMNS)
@@ -146,6 +147,8 @@ def train_on_store(
             notes=notes,
         )
     except NotFiniteError as error:
+        if not leads():
+            raise
         at = batch_positions(len(rows), settings.batch_size, settings.seed, error.step - 1)
         names = images.index["image"].iloc[rows[at.numpy()]].tolist()
         write_json(culprits, {"step": error.step, "error": str(error), "images": names})
@@ -189,14 +192,8 @@ def _settings(model: str, parameters: Mapping[str, Any], images: int, *, reuse: 
             images, batch_size, max_steps=parameters["max_steps"], epochs=parameters["epochs"]
         ),
         batch_size=batch_size,
-        seed=parameters["seed"],
-        accelerator=parameters["accelerator"],
-        precision=parameters["precision"],
-        log_every=parameters["log_every"],
-        checkpoint_every=parameters["checkpoint_every"],
         sample_at=tuple(parameters["sample_at"]),
         samples=PROGRESS_IMAGES,
-        resume=parameters["resume"],
         reuse=reuse,
-        **{name: parameters[name] for name in PASSED_ON},
+        **{name: parameters[name] for name in AS_SET},
     )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,11 +18,22 @@ CONFIG = "config.json"
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write contiguous tensors as safetensors, whole or not at all, and without a copy of them."""
+    """Write contiguous tensors as safetensors, whole or not at all, and without a copy of them.
+
+    Raises:
+        OSError: If there is no room for them.
+    """
 
     def write(file: BinaryIO) -> None:
         mode = os.fstat(file.fileno()).st_mode
-        save_file(tensors, file.name)
+        try:
+            save_file(tensors, file.name)
+        except SafetensorError as error:
+            # Its text has the system's number for what went wrong, it itself has not.
+            number = re.search(r"os error (\d+)", str(error))
+            if number is None:
+                raise
+            raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
         # What it puts in the file's place is for the owner alone.
         Path(file.name).chmod(mode)
 

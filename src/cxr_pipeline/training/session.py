@@ -15,6 +15,12 @@ from torch import Tensor, nn
 from cxr_pipeline.randomness import derive_seed
 from cxr_pipeline.training.averaging import Average
 from cxr_pipeline.training.checkpoint import HistoryRow, Learner, write_checkpoint
+from cxr_pipeline.training.distributed import (
+    average_over_processes,
+    check_processes,
+    require_same_start,
+    wait_for_all,
+)
 from cxr_pipeline.training.memory import keep_freed_memory
 from cxr_pipeline.training.networks import check_compiling, set_up
 from cxr_pipeline.training.precision import (
@@ -58,7 +64,7 @@ class Session:
     def __post_init__(self) -> None:
         """Begin with nothing recorded."""
         self.history: list[HistoryRow] = []
-        self.recorder = Recorder(self.history)
+        self.recorder = Recorder(self.history, average_over_processes)
         self.alarms = Alarms({})
         self.watch = Stopwatch()
 
@@ -71,8 +77,15 @@ class Session:
         if self.average:
             self.average.update(self.networks[self.task.drawing], step)
 
+    @property
+    def leads(self) -> bool:
+        """Whether it is for this process to look, write and tell."""
+        return self.fabric.is_global_zero
+
     def read(self) -> dict[str, float]:
         """Read from the device what the steps since the last reading gave.
+
+        If something has been done since, all processes have to read: they average what they find.
 
         Returns:
             The latest step's metrics.
@@ -86,18 +99,20 @@ class Session:
     def save(self, step: int) -> None:
         """Write a checkpoint after a step."""
         self.read()
-        write_checkpoint(
-            self.checkpoints,
-            self.learner,
-            step=step,
-            identity=self.identity,
-            run=self.run,
-            history=self.history,
-            seconds=self.watch.seconds,
-            notes=self.notes,
-            alarms=self.alarms.state(),
-            keep=self.settings.keep_checkpoints,
-        )
+        if self.leads:
+            write_checkpoint(
+                self.checkpoints,
+                self.learner,
+                step=step,
+                identity=self.identity,
+                run=self.run,
+                history=self.history,
+                seconds=self.watch.seconds,
+                notes=self.notes,
+                alarms=self.alarms.state(),
+                keep=self.settings.keep_checkpoints,
+            )
+        wait_for_all()  # no process ends, and has the others ended, before it is written
 
     @contextmanager
     def drawing(self) -> Iterator[None]:
@@ -131,12 +146,15 @@ def begin(
 
     Raises:
         ValueError: If the device is not there, or the checkpoint to resume from is absent, damaged
-            or of another identity.
+            or of another identity, or the processes cannot share a batch or differ in where they
+            would begin.
     """
     precision = choose_precision(settings.precision, settings.accelerator)
     identity = {**identity, "precision": precision}
     found = checkpoint_to_resume(settings, checkpoints, identity)
-    check_compiling(settings.compile, choose_accelerator(settings.accelerator))
+    accelerator = choose_accelerator(settings.accelerator)
+    check_compiling(settings.compile, accelerator)
+    check_processes(settings.batch_size, accelerator)
     fabric = build_fabric(settings.accelerator, precision)
     if fabric.device.type == "cpu":
         keep_freed_memory()
@@ -176,4 +194,5 @@ def begin(
         session.watch.seconds = found.seconds
         session.alarms = Alarms(found.alarms)
         logger.info("Resumed at step %d of %d from '%s'", found.step, settings.steps, found.path)
+    require_same_start(session.start)
     return session

@@ -63,6 +63,9 @@ class Task(Protocol):
     """The optimiser of each network that learns, under the network's name; see `updates.adam`."""
     drawing: str
     """The network that draws images, whose weights may be averaged to sample from."""
+    processes: int
+    """Among how many a batch is split; the engine says so. Gradients are averaged over them, so
+    that a loss which is a sum over the batch has to be multiplied by it."""
 
     def noise(self, count: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Draw all random numbers of a step.

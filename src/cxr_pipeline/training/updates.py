@@ -14,6 +14,7 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+from cxr_pipeline.training.distributed import average_over_processes
 from cxr_pipeline.training.task import Task
 
 SMALLEST_SCALE = 1.0
@@ -116,7 +117,9 @@ class Updater:
         seen, self.seen = self.seen, []
         if not seen:
             return
-        values = torch.stack([torch.stack(list(row[2:])) for row in seen]).tolist()
+        # Over processes, so that what is no number in one of them stops them all.
+        found = torch.stack([torch.stack(list(row[2:])) for row in seen])
+        values = average_over_processes(found).tolist()
         for (step, name, *_), (loss, norm, scale) in zip(seen, values, strict=True):
             if not math.isfinite(loss):
                 raise NotFiniteError(step, f"the {name}'s loss is {loss}")

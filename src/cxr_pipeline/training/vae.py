@@ -81,6 +81,7 @@ class VaeTask:
     """One step down the negative ELBO."""
 
     drawing = "vae"
+    processes = 1
 
     def __init__(
         self,
@@ -124,7 +125,7 @@ class VaeTask:
         error = squared_error(drawn, images)
         kl = standard_normal_kl(mean, logvar)
         beta = self.beta * min(1.0, step / self.kl_warmup) if self.kl_warmup else self.beta
-        loss = self._loss(error, kl, beta)
+        loss = self._loss(error, kl, beta, self.processes)
         gradient = update("vae", loss)
         return {
             "loss/total": loss.detach(),
@@ -165,11 +166,14 @@ class VaeTask:
             posterior_collapse("vae", every_mean, float(kl.mean())),
         )
 
-    def _loss(self, error: Tensor, kl: Tensor, beta: float) -> Tensor:
-        """The negative ELBO from errors and KLs, (B,) each, in the scaling asked for."""
+    def _loss(self, error: Tensor, kl: Tensor, beta: float, shares: int = 1) -> Tensor:
+        """The negative ELBO from errors and KLs, (B,) each, in the scaling asked for.
+
+        They may be of one of a batch's equal shares: averaged over these it is the batch's.
+        """
         if self.scaling == "elbo":
             return error.mean() + beta * kl.mean()
-        return error.mean() / IMAGE_SIZE**2 + beta * kl.sum()
+        return error.mean() / IMAGE_SIZE**2 + beta * shares * kl.sum()
 
     def finish(self, examples: Examples, noise: torch.Generator) -> dict[str, Tensor]:
         """Fit the mixture that the sampler may draw from (see `Task.finish`)."""

@@ -54,6 +54,9 @@ class Observer:
 
     def draw_samples(self, step: int) -> None:
         """Draw from the same noise as ever, asking for the findings of the first examples."""
+        self.session.read()
+        if not self.session.leads:
+            return
         settings = self.session.settings
         # Where there are fewer examples than samples, their findings come round again.
         asked = self.findings[torch.arange(settings.samples) % len(self.findings)]
@@ -77,6 +80,9 @@ class Observer:
 
     def end_epoch(self, step: int) -> None:
         """Write down how training is going, and warn of what goes wrong."""
+        self.session.read()
+        if not self.session.leads:
+            return
         found = self.diagnose()
         metrics = found.metrics | {f"warning/{name}": 1.0 for name in found.warnings}
         self.session.history.extend((step, metric, value) for metric, value in metrics.items())

@@ -93,10 +93,13 @@ def sweep_versions(
 def _train_each(
     model: str, members: Mapping[str, dict[str, Any]], data: Data, models: Path, reports: Path
 ) -> Swept:
+    from cxr_pipeline.training.checkpoint import find_checkpoint
+
     histories, ends, firsts = [], [], []
     for name, parameters in members.items():
         images, more = data(name)
-        with tracking.nested_run(f"{model} {name}", parameters):
+        begun = find_checkpoint(checkpoint_folder(models, name))
+        with tracking.nested_run(f"{model} {name}", parameters, begun.notes if begun else {}):
             history, end, first = _train_one(
                 model, name, images, parameters, models, reports / name, more
             )
@@ -116,11 +119,11 @@ def _train_one(
     more: dict[str, Any],
 ) -> tuple[pd.DataFrame, dict[str, Any], npt.NDArray[np.uint8]]:
     """Train a member, keep its model and samples; its history, where it ended, some samples."""
-    from cxr_pipeline.training.run import train_on_store
+    from cxr_pipeline.training.followers import train_with_followers
     from cxr_pipeline.training.sampling import ImageGenerator
     from cxr_pipeline.training.saved_model import save_model
 
-    trained = train_on_store(
+    trained = train_with_followers(
         model,
         images,
         parameters,
@@ -129,6 +132,7 @@ def _train_one(
         on_metrics=tracking.log_metrics,
         on_sheet=partial(tracking.log_picture, f"{model}_samples"),
         reuse=True,
+        notes={"data": images.manifest["data"], **tracking.notes()},
         **more,
     )
     save_model(models / name, trained.config, trained.weights)

@@ -26,7 +26,7 @@ SHEET_IMAGES = 64
 SHEET_COLUMNS = 8
 
 Made = tuple[Any, ...]
-"""weights, config, history, images/s and, of a model that encodes, reconstructions"""
+"""weights, config, history and, of a model that encodes, reconstructions"""
 
 
 def train_gan(
@@ -81,9 +81,9 @@ def _train(
     progress: Path,
     **more: Any,
 ) -> "Trained":
-    from cxr_pipeline.training.run import train_on_store
+    from cxr_pipeline.training.followers import train_with_followers
 
-    return train_on_store(
+    trained = train_with_followers(
         model,
         images,
         parameters,
@@ -91,17 +91,16 @@ def _train(
         progress=progress,
         on_metrics=tracking.log_metrics,
         on_sheet=partial(tracking.log_picture, f"{model}_samples"),
+        notes={"data": images.manifest["data"], **tracking.notes()},
         **more,
     )
+    speed = {"speed/mean_images_per_second": trained.config["images_per_second"]}
+    tracking.log_metrics(trained.config["steps"], speed)
+    return trained
 
 
 def _made(trained: "Trained") -> Made:
-    made = (
-        trained.weights,
-        trained.config,
-        trained.history,
-        trained.config["images_per_second"],
-    )
+    made = (trained.weights, trained.config, trained.history)
     return made if trained.reconstructions is None else (*made, trained.reconstructions)
 
 

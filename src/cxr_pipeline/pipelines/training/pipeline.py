@@ -35,7 +35,7 @@ def create_pipeline(model: str = "gan") -> Pipeline:
         sampling.append(f"{parameters}.sample_findings")
     encodes = model != "gan"
     inputs = ["images", *(["features"] if model == "gmvae" else []), parameters]
-    made = ["weights", "config", "history", "images_per_second"]
+    made = ["weights", "config", "history"]
     nodes = [
         Node(
             TRAINERS[model],

@@ -1,6 +1,7 @@
 import contextlib
 import logging
-import shutil
+import re
+import sqlite3
 from pathlib import Path
 
 import mlflow
@@ -8,28 +9,10 @@ import numpy as np
 import pytest
 
 from cxr_pipeline import tracking
+from cxr_pipeline.tracking import sending
+from cxr_pipeline.tracking.sending import sender
 
 PICTURE = np.arange(64, dtype=np.uint8).reshape(8, 8)
-
-
-@pytest.fixture(scope="module")
-def empty_database(tmp_path_factory):
-    """MLflow takes seconds to make its tables: it does so once."""
-    folder = tmp_path_factory.mktemp("empty")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)  # where its runs will keep their files
-        mlflow.MlflowClient(f"sqlite:///{folder / 'tracking.db'}").search_experiments()
-    return folder / "tracking.db"
-
-
-@pytest.fixture
-def client(tmp_path, monkeypatch, empty_database):
-    uri = f"sqlite:///{shutil.copy(empty_database, tmp_path)}"
-    monkeypatch.chdir(tmp_path)
-    mlflow.set_tracking_uri(uri)
-    yield mlflow.MlflowClient(uri)
-    while mlflow.active_run():
-        mlflow.end_run()
 
 
 def test_runs_go_to_the_project_s_database_or_to_the_server_named(monkeypatch):
@@ -60,7 +43,7 @@ def test_a_run_keeps_its_name_tags_metrics_and_pictures(client):
         tracking.tag_run({"data": "sample"})
         tracking.log_metrics(10, {"loss/x": 0.5})
         tracking.log_picture("samples", 10, PICTURE)
-        mlflow.flush_async_logging()
+        sender.flush()
     kept = client.get_run(run.info.run_id)
     assert kept.info.run_name == "gan sample"
     assert kept.data.tags["command"] == "kedro run"
@@ -88,11 +71,11 @@ def test_a_nested_run_has_its_own_name_parameters_metrics_and_files(client, tmp_
     (tmp_path / "samples.png").write_bytes(b"a sheet")
     with mlflow.start_run() as outer:
         with tracking.nested_run("vae beta_0.1", {"beta": 0.1, "row": {"dim_z": 8}}):
-            inner = mlflow.active_run().info.run_id
+            inner = tracking.notes()["mlflow_run"]
             tracking.log_metrics(1, {"loss/x": 0.5})
             tracking.log_file(tmp_path / "samples.png", "samples")
-            mlflow.flush_async_logging()
-        assert mlflow.active_run().info.run_id == outer.info.run_id
+        assert tracking.notes() == {"mlflow_run": outer.info.run_id}
+        sender.flush()
     kept = client.get_run(inner)
     assert kept.info.run_name == "vae beta_0.1"
     assert kept.info.status == "FINISHED"
@@ -116,8 +99,9 @@ def test_a_nested_run_in_which_something_fails_says_so_and_passes_it_on(client):
     with mlflow.start_run() as outer:
         with pytest.raises(ValueError, match="not finite"):
             train_inside()
+        sender.flush()
         (inner,) = client.search_runs(["0"], "attributes.run_name = 'inner'")
-        assert mlflow.active_run().info.run_id == outer.info.run_id
+        assert tracking.notes() == {"mlflow_run": outer.info.run_id}
     assert inner.info.status == "FAILED"
     assert client.get_run(outer.info.run_id).info.status == "FINISHED"
 
@@ -125,7 +109,7 @@ def test_a_nested_run_in_which_something_fails_says_so_and_passes_it_on(client):
 def test_a_sweep_that_is_killed_in_a_nested_run_is_killed_as_a_whole(client):
     outer = mlflow.start_run()
     with contextlib.suppress(KeyboardInterrupt), tracking.nested_run("inner", {}):
-        inner = mlflow.active_run().info.run_id
+        inner = tracking.notes()["mlflow_run"]
         raise KeyboardInterrupt
     tracking.finish_run_as_killed()
     assert mlflow.active_run() is None
@@ -133,27 +117,37 @@ def test_a_sweep_that_is_killed_in_a_nested_run_is_killed_as_a_whole(client):
         assert client.get_run(run).info.status == "KILLED"
 
 
-def test_a_file_that_the_server_does_not_take_is_warned_of(client, monkeypatch, caplog):
-    def refuse(*arguments, **options):
-        raise tracking.TrackingError("no space\nat the server")
-
-    caplog.set_level(logging.WARNING)
-    monkeypatch.setattr(mlflow, "log_artifact", refuse)
-    with mlflow.start_run():
-        tracking.log_file(Path("samples.png"), "samples")
-    assert caplog.messages == ["MLflow did not take 'samples.png' (no space); training goes on"]
-
-
-def test_a_server_that_takes_no_picture_is_warned_of_and_training_goes_on(
-    client, monkeypatch, caplog
+def test_a_run_whose_files_cannot_be_kept_warns_and_keeps_the_rest(
+    client, tmp_path, caplog, monkeypatch
 ):
-    def refuse(*arguments, **options):
-        raise tracking.TrackingError("no space\nat the server")
-
     caplog.set_level(logging.WARNING)
-    monkeypatch.setattr(mlflow, "log_image", refuse)
-    with mlflow.start_run():
+    monkeypatch.setattr(sending, "REST", 0.0)
+    (tmp_path / "samples.png").write_bytes(b"a sheet")
+    below_a_file = str(tmp_path / "samples.png" / "artifacts")
+    experiment = client.create_experiment("blocked", artifact_location=below_a_file)
+    with mlflow.start_run(experiment_id=experiment) as run:
+        tracking.log_file(tmp_path / "samples.png", "samples")
         tracking.log_picture("samples", 400, PICTURE)
-    assert caplog.messages == [
-        "MLflow did not take the samples of step 400 (no space); training goes on"
-    ]
+        tracking.log_metrics(400, {"loss/x": 0.5})
+        sender.flush()
+    assert client.get_run(run.info.run_id).data.metrics == {"loss/x": 0.5}
+    file, picture = caplog.messages
+    assert re.fullmatch(
+        r"MLflow did not take '.*samples.png' \(\[Errno \d+\] .*\); training goes on", file
+    )
+    assert picture.startswith("MLflow did not take the samples of step 400 ([Errno ")
+
+
+def test_metrics_that_mlflow_did_not_take_go_with_the_next(client, monkeypatch):
+    monkeypatch.setattr(sending, "REST", 0.0)
+    with mlflow.start_run() as run:
+        with sqlite3.connect("tracking.db") as database:
+            database.execute("ALTER TABLE metrics RENAME TO away")
+        tracking.log_metrics(1, {"loss/x": 1.0})
+        sender.flush()
+        with sqlite3.connect("tracking.db") as database:
+            database.execute("ALTER TABLE away RENAME TO metrics")
+        tracking.log_metrics(2, {"loss/x": 2.0})
+        sender.flush()
+    history = client.get_metric_history(run.info.run_id, "loss/x")
+    assert [(metric.step, metric.value) for metric in history] == [(1, 1.0), (2, 2.0)]

@@ -1,0 +1,90 @@
+"""`kedro run` under torchrun, for real."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import mlflow
+import pandas as pd
+import pytest
+from safetensors.torch import load_file
+from tests.conftest import Project
+
+from cxr_pipeline.training.checkpoint import find_checkpoint
+
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+SMALL = "gan.batch_size=4,gan.samples=2,gan.precision=32-true,gan.accelerator=cpu"
+
+
+def start(project: Project, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*TORCHRUN, "-m", "kedro", "run", *arguments],
+        cwd=project.folder,
+        env=project.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def statuses(project: Project) -> list[str]:
+    client = mlflow.MlflowClient(project.database)
+    experiments = [found.experiment_id for found in client.search_experiments()]
+    return [run.info.status for run in client.search_runs(experiments)]
+
+
+def losses(project: Project) -> pd.DataFrame:
+    history = pd.read_csv(project.folder / "data/08_reporting/gan/history.csv")
+    return history[~history["metric"].str.startswith("speed/")].reset_index(drop=True)
+
+
+@pytest.mark.slow
+def test_two_processes_train_what_one_does_in_one_tracked_run(project, few_images, tmp_path):
+    # One step: each of Adam's has a gradient's sign where that is next to nothing.
+    steps = "gan.max_steps=1,gan.generator_steps=1"
+    arguments = ("--pipeline=gan", f"--params=raw_dir={few_images},{SMALL},{steps}")
+    process = start(project, *arguments)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    assert output.count("Training gan on") == 1
+    assert "Traceback" not in output
+    assert statuses(project) == ["FINISHED"]
+    (tmp_path / "alone").mkdir()
+    alone = Project(tmp_path / "alone")
+    finished = alone.run(*arguments)
+    assert finished.returncode == 0, finished.stderr
+    found, expected = losses(project), losses(alone)
+    pd.testing.assert_frame_equal(found, expected, rtol=1e-3, atol=1e-4)
+    path = "data/06_models/gan/weights.safetensors"
+    weights, whole = load_file(project.folder / path), load_file(alone.folder / path)
+    for name, tensor in whole.items():
+        # Adam's first step moves each weight by the learning rate, 2e-4.
+        apart = float((weights[name].float() - tensor.float()).abs().mean())
+        assert apart < 2e-6 * (10 if "running" in name else 1), name
+
+
+@pytest.mark.slow
+def test_sigterm_to_torchrun_ends_all_processes_with_one_checkpoint(project, few_images):
+    steps = "gan.max_steps=100000,gan.checkpoint_every=1,gan.log_every=1"
+    process = start(project, "--pipeline=gan", f"--params=raw_dir={few_images},{SMALL},{steps}")
+    folder = project.folder / "data/06_models/gan/checkpoint"
+    deadline = time.monotonic() + 200
+    while not [*folder.glob("*.json")] and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=100)
+    assert process.returncode != 0, output
+    assert "forcefully exiting" not in output
+    assert statuses(project) == ["KILLED"]
+    assert find_checkpoint(folder) is not None
+
+
+@pytest.mark.slow
+def test_a_batch_that_cannot_be_split_is_refused_before_any_work(project, few_images):
+    arguments = f"--params=raw_dir={few_images},{SMALL},gan.batch_size=5"
+    process = start(project, "--pipeline=gan", arguments)
+    output, _ = process.communicate(timeout=200)
+    assert process.returncode != 0
+    assert output.count("Error: batch_size=5 cannot be split equally among 2 processes") == 1
+    assert not (project.folder / "data").exists()
