@@ -9,8 +9,6 @@ safetensors, and neither Kedro nor MLflow. Writes `benchmarks/gpu.json`.
 
 import argparse
 import json
-import os
-import platform
 import resource
 import time
 from collections.abc import Callable
@@ -21,6 +19,8 @@ from typing import Any
 import torch
 from cases import BATCH, CASES, bare_steps, random_examples
 from torch.utils.flop_counter import FlopCounterMode
+
+from cxr_pipeline.training.record import processor
 
 RESULTS = Path(__file__).with_suffix(".json")
 
@@ -121,13 +121,6 @@ def measure(case: str, steps: int, warm_up: int, **changes: Any) -> dict[str, An
     }
 
 
-def device_name(device: torch.device) -> str:
-    """Name the device."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
-
-
 def print_row(row: dict[str, Any]) -> None:
     """Print a row of the table."""
     print(
@@ -166,7 +159,7 @@ def main() -> None:
         precisions = ["32-true", "bf16-mixed", *(["16-mixed"] if on_gpu else [])]
         ways = ["false", "true", *(["cuda_graphs"] if on_gpu else [])]
     rate = product_rate(device, chosen.product or (8192 if on_gpu else 1024))
-    name = device_name(device)
+    name = torch.cuda.get_device_name(device) if on_gpu else processor()
     threads = "" if on_gpu else f", {torch.get_num_threads()} threads"
     print(f"{name}{threads}, torch {torch.__version__}; batch {chosen.batch}")
     print(f"bf16 matrix product: {rate / 1e12:.2f} TFLOP/s\n")
