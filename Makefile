@@ -44,7 +44,7 @@ format: install ## let ruff put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: install ## measure speed ratios; writes benchmarks/results.json
+bench: install ## measure speed ratios, ten minutes on a quiet machine; writes benchmarks/results.json
 	$(BIN)/python benchmarks/run.py
 
 lock: ## resolve requirements.lock anew (needs uv: https://docs.astral.sh/uv)

@@ -1,31 +1,110 @@
-"""How fast the engine trains."""
+"""How fast the engine trains: its steps, the loop around them, and how both grow with the data."""
 
+import tempfile
+import time
+from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 
-import reference
 import torch
-from lightning.fabric import Fabric
-from timing import compare
+from cases import BATCH, bare_steps, build_task, random_examples, settings
+from reference import textbook
+from timing import compare, compare_seconds, seconds_of
 
-from cxr_pipeline.randomness import random_generator
-from cxr_pipeline.training.engine import update_network
-from cxr_pipeline.training.lsgan import LsganTask
+from cxr_pipeline.training.engine import train
+from cxr_pipeline.training.networks import compile_gain
 from cxr_pipeline.training.precision import choose_precision
+from cxr_pipeline.training.task import Task
+from cxr_pipeline.training.watching import HeldOut, Watchers
 
-BATCH = 64
+LOOP_STEPS = 100
+HELD_OUT = 256
+FEW, MANY = 1_000, 100_000
+TEN_STEPS = 10
 
 
-def lsgan_step() -> dict[str, float]:
-    """The engine's LSGAN step on the CPU against the textbook's; images a second."""
-    pixels = torch.randint(0, 256, (BATCH, 1, 128, 128), dtype=torch.uint8)
-    fabric = Fabric(accelerator="cpu", devices=1, precision=choose_precision("auto", "cpu"))
-    task = LsganTask(
-        dim_z=100, patch_scores=True, learning_rate=2e-4, betas=(0.5, 0.999), generator_steps=3
+def step(case: str, rounds: int = 5) -> dict[str, float]:
+    """The engine's step against the textbook's, on the CPU; images a second."""
+    with (
+        bare_steps(case, accelerator="cpu") as (session, ours),
+        textbook(case) as plain,
+    ):
+        row = compare_seconds(partial(seconds_of, ours), plain, BATCH, rounds)
+        session.read()
+    return row
+
+
+def whole_loop(case: str) -> dict[str, float]:
+    """The whole of `engine.train` against its bare step; images a second.
+
+    A hundred steps, as many as lie between two checkpoints, over one epoch of as many images. All
+    is done as often as `conf/base` has it. Whenever the engine reports its losses, the bare steps
+    of another session are timed, so that both see the same moods of the machine; that time does
+    not count as the loop's.
+    """
+    marks: dict[str, float] = {}
+    bare: list[float] = []
+
+    def timed_task() -> Task:
+        task = build_task(case)
+        first, after = task.step, task.reconstruct
+
+        def first_step(*arguments):
+            marks.setdefault("begun", time.perf_counter())
+            return first(*arguments)
+
+        def after_the_last(examples):
+            marks["ended"] = time.perf_counter()
+            return after(examples)
+
+        task.step, task.reconstruct = first_step, after_the_last
+        return task
+
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        bare_steps(case, accelerator="cpu") as (other, bare_step),
+    ):
+        bare_step()  # the first time is not like the others
+
+        def on_metrics(number: int, metrics: Mapping[str, float]) -> None:
+            if number // TEN_STEPS > len(bare):
+                bare.append(seconds_of(lambda: ([bare_step() for _ in range(3)], other.read())))
+
+        train(
+            timed_task,
+            random_examples(case, LOOP_STEPS * BATCH),
+            HeldOut(random_examples(case, HELD_OUT), "validation"),
+            settings(case, steps=LOOP_STEPS, accelerator="cpu"),
+            checkpoints=Path(folder),
+            identity={},
+            watchers=Watchers(on_metrics, lambda number, drawn: None),
+        )
+    images = LOOP_STEPS * BATCH
+    rates = {
+        "ours": images / (marks["ended"] - marks["begun"] - sum(bare)),
+        "plain": 3 * len(bare) * BATCH / sum(bare),
+    }
+    return rates | {"ratio": rates["ours"] / rates["plain"]}
+
+
+def flatness(rounds: int = 3) -> dict[str, float]:
+    """The GAN's step with many images to choose from against few: 1 is flat."""
+    block = random_examples("gan", FEW)
+    many = {
+        name: tensor.repeat(MANY // FEW, *[1] * (tensor.ndim - 1)) for name, tensor in block.items()
+    }
+    with (
+        bare_steps("gan", many, accelerator="cpu") as (_, ours),
+        bare_steps("gan", block, accelerator="cpu") as (_, plain),
+    ):
+        return compare(ours, plain, BATCH, rounds)
+
+
+def compiled(case: str) -> float:
+    """How many times as fast compiled steps are."""
+    batch = dict(random_examples(case, BATCH))
+    task = build_task(case)
+    batch |= task.noise(BATCH, torch.Generator())
+    return compile_gain(
+        partial(build_task, case), batch, True, "cpu", choose_precision("auto", "cpu")
     )
-    for name, module in list(task.modules.items()):
-        module.to(memory_format=torch.channels_last)
-        task.modules[name], task.optimizers[name] = fabric.setup(module, task.optimizers[name])
-    randomness = partial(random_generator, 0, step=1)
-    batch = {"pixels": pixels, "findings": torch.zeros(BATCH, 0)}
-    ours = partial(task.step, batch, 1, randomness, partial(update_network, fabric, task, 1))
-    return compare(ours, partial(reference.lsgan_step(), pixels), BATCH)

@@ -21,6 +21,7 @@ from cxr_pipeline.training.distributed import (
     require_same_start,
     wait_for_all,
 )
+from cxr_pipeline.training.memory import keep_freed_memory
 from cxr_pipeline.training.networks import check_compiling, set_up
 from cxr_pipeline.training.precision import (
     FixedPrecision,
@@ -155,6 +156,8 @@ def begin(
     check_compiling(settings.compile, accelerator)
     check_processes(settings.batch_size, accelerator)
     fabric = build_fabric(settings.accelerator, precision)
+    if fabric.device.type == "cpu":
+        keep_freed_memory()
     with torch.random.fork_rng():
         torch.manual_seed(derive_seed(settings.seed, "weights"))
         task = build_task()
