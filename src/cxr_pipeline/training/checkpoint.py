@@ -219,17 +219,6 @@ def _serial(path: Path) -> int:
     return int(digits) if digits.isdecimal() else 0
 
 
-def latest_run(folder: Path) -> str | None:
-    """Which training wrote the latest checkpoint; `None` if that cannot be read, or there is none.
-
-    Whether the checkpoint is whole is not looked at.
-    """
-    try:
-        return str(json.loads(_records(folder)[0].read_text())["run"])
-    except (IndexError, OSError, ValueError, KeyError, TypeError):
-        return None  # `find_checkpoint` says what is wrong
-
-
 def mark_finished(folder: Path) -> None:
     """Note in the latest checkpoint that nothing of its run is left to do."""
     path = _records(folder)[0]
