@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from cxr_pipeline import tracking
 from cxr_pipeline.data.store import ImageStore
-from cxr_pipeline.parameters import Parameters, check_parameters
+from cxr_pipeline.parameters import Parameters, check_parameters, source_digest
 from cxr_pipeline.pipelines.sweeps.nodes import beta_members, checkpoint_folder, version_members
 
 logger = logging.getLogger(__name__)
@@ -60,14 +60,13 @@ class PreflightHooks:
         # Only now: torch takes seconds to import.
         from cxr_pipeline.training.preflight import check_encoder, check_training
 
+        tracking.note_source(source_digest(self.parameters))
         made, interrupted = pipeline.all_outputs(), None
         for model, own, checkpoints in trainings:
             planned = "images" in made and model != "gmvae"
             size = self.parameters.preprocessing.size if planned else None
             notes = check_training(model, own, checkpoints, image_size=size)
-            # Of other images the engine will train anew, and so that is another run.
-            if notes.get("data") == Path(self.parameters.raw_dir).name:
-                interrupted = interrupted or tracking.run_to_continue(notes)
+            interrupted = interrupted or tracking.run_to_continue(notes)
         for encoder in encoders:
             check_encoder(encoder, self.parameters.gmvae.weights)
         self.context.mlflow.tracking.run.id = interrupted

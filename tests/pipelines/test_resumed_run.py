@@ -120,14 +120,19 @@ def test_a_run_that_mlflow_holds_no_longer_goes_on_in_a_new_one(project, few_ima
 
 
 @pytest.mark.slow
-def test_a_run_on_other_images_is_another_run(project, few_images, ten_images):
+@pytest.mark.parametrize("other", ["raw_dir", "preprocessing.equalise=clahe"])
+def test_a_run_on_other_images_is_another_run(project, few_images, ten_images, other):
     parameters = f"{GAN.format(2)},labels.seed=4"
     first = project.run("--pipeline=gan", f"--params=raw_dir={few_images},{parameters}")
     assert first.returncode == 0, first.stderr
     (record, *_) = sorted((project.folder / "data/06_models/gan/checkpoint").glob("*.json"))[::-1]
     # As if it had been killed before its end.
     record.write_text(json.dumps(json.loads(record.read_text()) | {"finished": False}))
-    second = project.run("--pipeline=gan", f"--params=raw_dir={ten_images},{parameters}")
+    if other == "raw_dir":
+        few_images = ten_images
+    else:
+        parameters += f",{other}"
+    second = project.run("--pipeline=gan", f"--params=raw_dir={few_images},{parameters}")
     assert second.returncode == 0, second.stderr
     assert "starting anew" in second.stderr
     assert "Going on with MLflow's run" not in second.stderr

@@ -132,7 +132,7 @@ def _train_one(
         on_metrics=tracking.log_metrics,
         on_sheet=partial(tracking.log_picture, f"{model}_samples"),
         reuse=True,
-        notes={"data": images.manifest["data"], **tracking.notes()},
+        notes=tracking.notes(),
         **more,
     )
     save_model(models / name, trained.config, trained.weights)

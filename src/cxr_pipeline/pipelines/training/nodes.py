@@ -91,7 +91,7 @@ def _train(
         progress=progress,
         on_metrics=tracking.log_metrics,
         on_sheet=partial(tracking.log_picture, f"{model}_samples"),
-        notes={"data": images.manifest["data"], **tracking.notes()},
+        notes=tracking.notes(),
         **more,
     )
     speed = {"speed/mean_images_per_second": trained.config["images_per_second"]}
