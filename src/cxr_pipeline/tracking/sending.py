@@ -12,9 +12,9 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from queue import SimpleQueue
-from typing import NamedTuple
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,8 @@ MOST_KEPT = 300
 Send = Callable[[], object]
 
 
-class Message(NamedTuple):
+@dataclass(frozen=True)
+class Message:
     """Something to say."""
 
     what: str
@@ -113,7 +114,7 @@ class Sender:
             # While it was said, there may have come more of the key.
             left = self._unsaid.pop(key, message)
             if left.count > message.count:
-                self._unsaid[key] = left._replace(count=left.count - message.count)
+                self._unsaid[key] = replace(left, count=left.count - message.count)
 
     def _say_again(self) -> None:
         """Say what is unsaid, unless MLflow hangs."""
