@@ -113,6 +113,7 @@ def test_at_the_end_each_thing_has_its_chance_but_a_server_that_hangs_is_tried_o
         asked.append(thing)
         server.take(thing)
 
+    monkeypatch.setattr(sending, "REST", 0.0)
     for thing in ("a file that is gone", "weights", "report"):
         sender.send(thing, partial(take, thing))
     sender.conclude()
