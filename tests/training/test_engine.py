@@ -332,7 +332,7 @@ def test_another_run_s_unfinished_checkpoint_is_refused_and_stays(run, settings,
     with pytest.raises(StopTraining):
         run(settings(steps=4, log_every=1, checkpoint_every=1), watchers=stop_at(3))
     other = IDENTITY | {"image_store": "xyz"}
-    with pytest.raises(ValueError, match=r"unfinished .* image_store was 'abc', is 'xyz'.*=false"):
+    with pytest.raises(ValueError, match=r"unfinished .*image_store was 'abc', is 'xyz'.*=false"):
         run(settings(steps=1), identity=other)
     assert find_checkpoint(checkpoints).step == 2
     assert steps_of(run(settings(steps=1, resume=False), identity=other), "loss/generator") == [1]
