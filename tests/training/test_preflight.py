@@ -75,6 +75,10 @@ def test_the_notes_of_what_will_be_resumed_are_known_before_any_data(write, chec
     assert check(resume=False) == {}
     assert check(resume="auto", beta=0.1) == {}
     record.write_text(json.dumps(kept | {"finished": True}))
+    # Killed before the model was kept.
+    assert check(resume=True) == check(resume="auto") == {"mlflow_run": "a"}
+    assert check(resume="auto", max_steps=100) == {}
+    (checkpoints.parent / "config.json").write_text(json.dumps({"run": kept["run"]}))
     assert check(resume=True) == {"mlflow_run": "a"}
     assert check(resume="auto") == {}
 

@@ -5,6 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 from tests.conftest import read_picture
 from tests.data.conftest import HEADER
 from tests.data.pictures import encoded
@@ -266,6 +267,23 @@ def test_what_the_model_could_not_be_asked_is_refused_before_training(
     assert message.startswith(expected)
     # The balance of the training set can be asked of any.
     train("gan", store, conditional=True, max_steps=1, sample_findings=["flat"])
+
+
+def test_a_run_that_was_killed_before_its_model_was_kept_is_not_trained_again(
+    train, store, tmp_path, caplog
+):
+    caplog.set_level(logging.INFO)
+    made = train("gan", store)
+    again = train("gan", store)
+    assert "Resumed at step 2 of 2" in caplog.text
+    assert again.config == made.config
+    assert all(torch.equal(again.weights[name], made.weights[name]) for name in made.weights)
+    assert again.history.equals(made.history)
+    caplog.clear()
+    # Once it is kept, the same command is a wish for another training.
+    save_model(tmp_path, made.config, made.weights)
+    assert train("gan", store).config["run"] != made.config["run"]
+    assert "Resumed" not in caplog.text
 
 
 def test_what_is_no_number_is_told_with_the_images_of_its_step(

@@ -82,7 +82,7 @@ class Checkpoint:
             The history.
 
         Raises:
-            ValueError: If the tensors' file holds no tensors, though it is the one that was written.
+            ValueError: If the file holds no tensors, though it is the one that was written.
         """
         try:
             state = load_file(self.tensors)
@@ -217,6 +217,17 @@ def _records(folder: Path) -> list[Path]:
 def _serial(path: Path) -> int:
     digits = path.name.lstrip(".").partition("_")[0]
     return int(digits) if digits.isdecimal() else 0
+
+
+def latest_run(folder: Path) -> str | None:
+    """Which training wrote the latest checkpoint; `None` if that cannot be read, or there is none.
+
+    Whether the checkpoint is whole is not looked at.
+    """
+    try:
+        return str(json.loads(_records(folder)[0].read_text())["run"])
+    except (IndexError, OSError, ValueError, KeyError, TypeError):
+        return None  # `find_checkpoint` says what is wrong
 
 
 def mark_finished(folder: Path) -> None:

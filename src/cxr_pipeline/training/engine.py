@@ -41,6 +41,8 @@ class Outcome:
     images_per_second: float
     precision: str
     device: str
+    run: str
+    """See `Checkpoint.run`."""
     warnings: tuple[str, ...]
     """What the last look at the model found wrong."""
     reconstructions: npt.NDArray[np.uint8] | None
@@ -125,6 +127,7 @@ def train(
         images_per_second=settings.steps * settings.batch_size / seconds,
         precision=session.precision,
         device=str(device),
+        run=session.run,
         warnings=warnings,
         reconstructions=None if again is None else to_pixels(again)[:, 0].cpu().numpy(),
     )

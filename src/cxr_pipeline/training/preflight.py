@@ -10,7 +10,7 @@ from cxr_pipeline.training.examples import check_image_size
 from cxr_pipeline.training.feature_cache import build_encoder
 from cxr_pipeline.training.networks import check_compiling
 from cxr_pipeline.training.precision import choose_accelerator, choose_precision
-from cxr_pipeline.training.run import own_identity
+from cxr_pipeline.training.run import outcome_is_lost, own_identity
 from cxr_pipeline.training.settings import (
     obstacle_to_resuming,
     require_checkpoint,
@@ -59,7 +59,10 @@ def check_training(
     steps = parameters["max_steps"] or found.step
     if resume is True:
         require_same_run(found, checkpoints, identity, steps)
-    elif found.finished or obstacle_to_resuming(found, identity, steps):
+        return found.notes
+    if obstacle_to_resuming(found, identity, steps):
+        return {}
+    if found.finished and not (found.step == steps and outcome_is_lost(checkpoints)):
         return {}
     return found.notes
 
