@@ -1,6 +1,6 @@
 """Whether mixed precision costs quality: losses in fp32 and in bf16, each with several seeds.
 
-    python benchmarks/precision_quality.py RAW_DIR [--work DIR] [--steps 300] [--batch 16]
+    python benchmarks/precision_quality.py RAW_DIR [--work DIR] [--steps 300] [--batch 8]
 
 RAW_DIR holds images and their labels, as `raw_dir` does. What has been measured is kept, so that a
 run that was stopped goes on where it was. Takes an hour on two cores.
@@ -9,6 +9,7 @@ run that was stopped goes on where it was. Takes an hour on two cores.
 import argparse
 import json
 import logging
+import math
 import statistics
 import tempfile
 from functools import partial
@@ -96,7 +97,7 @@ def summarise(curves: dict[str, dict[str, list[float]]]) -> dict[str, dict[str, 
 
     Returns:
         By case and loss: the last losses of each precision's seeds, the difference of their means,
-        and the standard deviation between the seeds of fp32.
+        its standard error, and the standard deviation between the seeds of fp32.
     """
     rows = {}
     for case in MEASURED:
@@ -112,6 +113,9 @@ def summarise(curves: dict[str, dict[str, list[float]]]) -> dict[str, dict[str, 
             rows[f"{case}: {metric}"] = {
                 **last,
                 "difference": mixed - plain,
+                "standard error": math.sqrt(
+                    sum(statistics.variance(values) / len(SEEDS) for values in last.values())
+                ),
                 "spread of seeds": statistics.stdev(last["32-true"]),
             }
     return rows
@@ -132,7 +136,9 @@ def draw(curves: dict[str, dict[str, list[float]]], path: Path) -> None:
             smooth = np.convolve(values, np.ones(SMOOTHED) / SMOOTHED, mode="valid")
             steps = np.arange(SMOOTHED, len(values) + 1)
             label = precision if seed == SEEDS[0] else None
-            axis.plot(steps, smooth, color=COLOURS[precision], linewidth=0.9, label=label)
+            axis.plot(
+                steps, smooth, color=COLOURS[precision], linewidth=0.9, alpha=0.8, label=label
+            )
         axis.set_title(f"{case}\n{metric.removeprefix('loss/')} loss", fontsize=9)
         axis.set_xlabel("step", fontsize=8)
         axis.tick_params(which="both", labelsize=7)
@@ -150,7 +156,7 @@ def main() -> None:
     parser.add_argument("raw_dir", type=Path)
     parser.add_argument("--work", type=Path, help="keeps stores and features between runs")
     parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--chart", type=Path, default=CHART)
     arguments = parser.parse_args()
@@ -177,8 +183,8 @@ def main() -> None:
     for name, row in summary.items():
         last = "  ".join(f"{p} {' '.join(f'{v:.5g}' for v in row[p])}" for p in PRECISIONS)
         print(
-            f"{name:34}{last}  difference {row['difference']:+.4g}, "
-            f"spread of seeds {row['spread of seeds']:.4g}"
+            f"{name:34}{last}  difference {row['difference']:+.3g} "
+            f"+- {row['standard error']:.3g}, spread of seeds {row['spread of seeds']:.3g}"
         )
     draw(curves, arguments.chart)
 

@@ -53,6 +53,7 @@ class PreflightHooks:
         """Refuse models that cannot be trained as asked."""
         check_raw_dir(Path(self.parameters.raw_dir), pipeline, catalog)
         nodes = {node.name for node in pipeline.nodes}
+        self.trainings: list[Training] = []
         trainings = list(trainings_of(nodes, self.parameters, catalog))
         encoders = encoders_of(nodes, self.parameters)
         if not trainings and not encoders:
@@ -69,7 +70,17 @@ class PreflightHooks:
             interrupted = interrupted or tracking.run_to_continue(notes)
         for encoder in encoders:
             check_encoder(encoder, self.parameters.gmvae.weights)
+        self.trainings = trainings
         self.context.mlflow.tracking.run.id = interrupted
+
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        """Mark as finished what was trained, now that the models and all made of them are kept."""
+        if self.trainings:
+            from cxr_pipeline.training.checkpoint import mark_finished
+
+            for _, _, checkpoints in self.trainings:
+                mark_finished(checkpoints)
 
 
 class ProjectHooks:

@@ -5,6 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 from tests.conftest import read_picture
 from tests.data.conftest import HEADER
 from tests.data.pictures import encoded
@@ -15,6 +16,7 @@ from cxr_pipeline.data.findings import FINDINGS
 from cxr_pipeline.data.labels import read_labels
 from cxr_pipeline.data.plan import plan_store
 from cxr_pipeline.data.transforms import Transform
+from cxr_pipeline.training.checkpoint import mark_finished
 from cxr_pipeline.training.run import train_on_store
 from cxr_pipeline.training.sampling import load_generator
 from cxr_pipeline.training.saved_model import save_model
@@ -115,8 +117,8 @@ def sheets():
 
 @pytest.fixture
 def train(tmp_path, sheets):
-    def train(model, store, *, reuse=False, **changes):
-        return train_on_store(
+    def train(model, store, *, reuse=False, kept=True, **changes):
+        trained = train_on_store(
             model,
             store,
             PARAMETERS.get(model, COMMON) | changes,
@@ -126,6 +128,9 @@ def train(tmp_path, sheets):
             on_sheet=sheets.__setitem__,
             reuse=reuse,
         )
+        if kept:
+            mark_finished(tmp_path / "checkpoint")
+        return trained
 
     return train
 
@@ -266,6 +271,20 @@ def test_what_the_model_could_not_be_asked_is_refused_before_training(
     assert message.startswith(expected)
     # The balance of the training set can be asked of any.
     train("gan", store, conditional=True, max_steps=1, sample_findings=["flat"])
+
+
+def test_what_was_trained_but_not_kept_is_not_trained_again(train, store, caplog):
+    caplog.set_level(logging.INFO)
+    made = train("gan", store, kept=False)
+    again = train("gan", store)
+    assert "Resumed at step 2 of 2" in caplog.text
+    assert again.config == made.config
+    assert all(torch.equal(again.weights[name], made.weights[name]) for name in made.weights)
+    assert again.history.equals(made.history)
+    caplog.clear()
+    # Once it is kept, the same command is a wish for another training.
+    train("gan", store)
+    assert "Resumed" not in caplog.text
 
 
 def test_what_is_no_number_is_told_with_the_images_of_its_step(

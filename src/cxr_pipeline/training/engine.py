@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cxr_pipeline.data.batches import steps_per_epoch, to_pixels
 from cxr_pipeline.randomness import random_generator
-from cxr_pipeline.training.checkpoint import HistoryRow, mark_finished
+from cxr_pipeline.training.checkpoint import HistoryRow
 from cxr_pipeline.training.distributed import agreed_signal
 from cxr_pipeline.training.feed import Feed, place, prefetching
 from cxr_pipeline.training.interruption import deferred_signals
@@ -60,6 +60,9 @@ def train(
 ) -> Outcome:
     """Train a model; under `torchrun` all processes do, and rank 0 looks, writes and tells.
 
+    Whoever keeps the outcome marks the training as finished (`checkpoint.mark_finished`). Until
+    then another call goes on from the last checkpoint and gives the same outcome.
+
     Args:
         build_task: Builds the model and its optimisers, with weights from torch's global generator.
         examples: What to train on, at least a batch of it.
@@ -93,12 +96,12 @@ def train(
         rank=fabric.global_rank,
         processes=fabric.world_size,
     )
-    if settings.compile and session.start == 0:
+    if settings.compile:
         gain = compile_gain(
             build_task, feed.batch(1), settings.compile, settings.accelerator, session.precision
         )
-        session.history.append((0, GAIN, gain))
-        if session.leads:
+        if session.leads and session.start == 0:
+            session.history.append((0, GAIN, gain))
             watchers.on_metrics(0, {GAIN: gain})
     _take_steps(session, feed, observer)
 
@@ -115,8 +118,6 @@ def train(
             again = session.task.reconstruct(some)
             weights |= session.task.finish(data, random_generator(settings.seed, "finish"))
             warnings = observer.standing_warnings(settings.steps)
-            # Only now: what is interrupted before goes on from here.
-            mark_finished(checkpoints)
     seconds = session.watch.seconds
     return Outcome(
         weights=weights,
