@@ -138,7 +138,7 @@ def test_a_shard_that_a_worker_died_of_is_made_by_another_without_a_trace(
     def die_once(job):
         if not died.exists():
             died.touch()
-            Path(job.folder).mkdir(parents=True)
+            Path(job.folder).mkdir(parents=True, exist_ok=True)
             (Path(job.folder) / ".shard_00000.npy.99.part").write_bytes(b"half")
             os._exit(1)
         return make(job)
