@@ -186,7 +186,7 @@ def test_only_a_run_of_the_same_settings_is_resumed(project, raw_dir):
     error = error_of(train("max_steps=2", "resume=true", "beta=0.1"))
     model = project.folder / "data/06_models/vae"
     checkpoint = model / "checkpoint"
-    assert f"the checkpoint in '{checkpoint}' is of another run (beta was 1.0, is 0.1)" in error
+    assert f"the training in '{checkpoint}' is of another run (beta was 1.0, is 0.1)" in error
     assert not (project.folder / "data/02_intermediate").exists()
     own = json.loads((model / "config.json").read_text())["parameters"]
     check_training("vae", own | {"resume": True, "max_steps": 2}, checkpoint)

@@ -130,17 +130,22 @@ def test_a_run_on_other_images_is_another_run(project, few_images, ten_images, o
     parameters = f"{GAN.format(2)},labels.seed=4"
     first = project.run("--pipeline=gan", f"--params=raw_dir={few_images},{parameters}")
     assert first.returncode == 0, first.stderr
-    (record, *_) = sorted((project.folder / "data/06_models/gan/checkpoint").glob("*.json"))[::-1]
-    # As if it had been killed before its end.
-    record.write_text(json.dumps(json.loads(record.read_text()) | {"finished": False}))
+    (*_, last) = sorted((project.folder / "data/06_models/gan/checkpoint").glob("*.json"))
+    last.unlink()  # as if it had been killed before
     if other == "raw_dir":
         few_images = ten_images
     else:
         parameters += f",{other}"
     second = project.run("--pipeline=gan", f"--params=raw_dir={few_images},{parameters}")
-    assert second.returncode == 0, second.stderr
-    assert "starting anew" in second.stderr
-    assert "Going on with MLflow's run" not in second.stderr
+    assert second.returncode == 1
+    assert "unfinished training" in second.stderr
+    assert "image_store_digest was" in second.stderr
+    third = project.run(
+        "--pipeline=gan", f"--params=raw_dir={few_images},{parameters},gan.resume=false"
+    )
+    assert third.returncode == 0, third.stderr
+    assert "Going on with MLflow's run" not in second.stderr + third.stderr
     client = mlflow.MlflowClient(project.database)
     (experiment,) = client.search_experiments(filter_string="name = 'cxr_pipeline'")
-    assert len(client.search_runs([experiment.experiment_id])) == 2
+    runs = client.search_runs([experiment.experiment_id], order_by=["start_time"])
+    assert [run.info.status for run in runs] == ["FINISHED", "FAILED", "FINISHED"]
