@@ -6,7 +6,9 @@ import pytest
 import yaml
 from kedro.io import DataCatalog
 from kedro_mlflow.config.kedro_mlflow_config import KedroMlflowConfig
+from tests.training.tasks import save_checkpoint
 
+from cxr_pipeline import tracking
 from cxr_pipeline.hooks import (
     PreflightHooks,
     check_raw_dir,
@@ -16,8 +18,10 @@ from cxr_pipeline.hooks import (
     run_name,
     trainings_of,
 )
-from cxr_pipeline.parameters import check_parameters
+from cxr_pipeline.parameters import check_parameters, source_digest
 from cxr_pipeline.pipeline_registry import register_pipelines
+from cxr_pipeline.tracking.sending import sender
+from cxr_pipeline.training.run import own_identity
 
 BASE = Path(__file__).resolve().parents[1] / "conf/base"
 PIPELINES = register_pipelines()
@@ -192,3 +196,55 @@ def test_a_run_does_not_replace_the_images_it_reads(below, catalog):
         check_raw_dir(raw_dir, PIPELINES["gan"], catalog)
     check_raw_dir(raw_dir, PIPELINES["vae"], catalog)
     check_raw_dir(raw_dir, PIPELINES["preprocessing"], catalog)
+
+
+@pytest.fixture
+def interrupted(catalog):
+    """A GAN's training that was killed after three steps, and how it goes on; the run it is of."""
+    gan = {"accelerator": "cpu", "precision": "32-true"}
+    hooks = PreflightHooks()
+    hooks.context = SimpleNamespace(mlflow=KedroMlflowConfig())
+    hooks.parameters = parameters_with(gan=gan)
+    own = hooks.parameters.gan.model_dump(mode="json")
+    identity = {"model": "gan", "precision": "32-true", **own_identity(own)}
+    tracking.note_source(source_digest(hooks.parameters))
+    notes = {"mlflow_run": "a run", **sender.notes}
+    save_checkpoint(folder("gan"), identity=identity, notes=notes)
+
+    def run_to_continue(**changes):
+        hooks.parameters = parameters_with(gan=gan, **changes)
+        hooks.before_pipeline_run(PIPELINES["gan"], catalog)
+        return hooks.context.mlflow.tracking.run.id
+
+    yield run_to_continue
+    sender.begin()
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"preprocessing": {"workers": 1, "verify": True, "sheet": "pairs"}}]
+)
+def test_an_interrupted_training_goes_on_in_its_run(interrupted, changes):
+    assert interrupted(**changes) == "a run"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"labels": {"seed": 5}},
+        {"preprocessing": {"equalise": "clahe"}},
+        {"preprocessing": {"follow_links": True}},
+    ],
+)
+def test_of_other_images_it_is_another_run_though_they_lie_in_the_same_folder(interrupted, changes):
+    assert interrupted(**changes) is None
+
+
+def test_a_source_is_its_folder_wherever_it_is_looked_at_from_not_the_folder_s_name(tmp_path):
+    parameters = parameters_with()
+
+    def digest(raw_dir):
+        return source_digest(parameters.model_copy(update={"raw_dir": str(raw_dir)}))
+
+    raw_dir = Path(parameters.raw_dir)
+    assert digest(raw_dir) == digest(raw_dir.resolve())
+    assert digest(raw_dir) != digest(tmp_path / raw_dir.name)

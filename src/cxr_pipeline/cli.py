@@ -75,16 +75,21 @@ def ending_runs_on_signals() -> Iterator[None]:
     def terminate(number: int, frame: FrameType | None) -> None:
         raise Terminated
 
-    previous = signal.signal(signal.SIGTERM, terminate)
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGTERM, terminate)
     try:
         yield
     except KeyboardInterrupt as interrupt:
+        # Whoever asks once more need not wait for MLflow.
+        for number in previous:
+            signal.signal(number, signal.SIG_DFL)
         tracking.finish_run_as_killed()
         terminated = isinstance(interrupt, Terminated)
         click.echo("Terminated." if terminated else "Interrupted.", err=True)
         raise SystemExit(EXIT_TERMINATED if terminated else EXIT_INTERRUPTED) from None
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def root_message(error: BaseException) -> str:

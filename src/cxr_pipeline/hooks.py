@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from cxr_pipeline import tracking
 from cxr_pipeline.data.store import ImageStore
-from cxr_pipeline.parameters import Parameters, check_parameters
+from cxr_pipeline.parameters import Parameters, check_parameters, source_digest
 from cxr_pipeline.pipelines.sweeps.nodes import beta_members, checkpoint_folder, version_members
 
 logger = logging.getLogger(__name__)
@@ -53,6 +53,7 @@ class PreflightHooks:
         """Refuse models that cannot be trained as asked."""
         check_raw_dir(Path(self.parameters.raw_dir), pipeline, catalog)
         nodes = {node.name for node in pipeline.nodes}
+        self.trainings: list[Training] = []
         trainings = list(trainings_of(nodes, self.parameters, catalog))
         encoders = encoders_of(nodes, self.parameters)
         if not trainings and not encoders:
@@ -60,17 +61,26 @@ class PreflightHooks:
         # Only now: torch takes seconds to import.
         from cxr_pipeline.training.preflight import check_encoder, check_training
 
+        tracking.note_source(source_digest(self.parameters))
         made, interrupted = pipeline.all_outputs(), None
         for model, own, checkpoints in trainings:
             planned = "images" in made and model != "gmvae"
             size = self.parameters.preprocessing.size if planned else None
             notes = check_training(model, own, checkpoints, image_size=size)
-            # Of other images the engine will train anew, and so that is another run.
-            if notes.get("data") == Path(self.parameters.raw_dir).name:
-                interrupted = interrupted or tracking.run_to_continue(notes)
+            interrupted = interrupted or tracking.run_to_continue(notes)
         for encoder in encoders:
             check_encoder(encoder, self.parameters.gmvae.weights)
+        self.trainings = trainings
         self.context.mlflow.tracking.run.id = interrupted
+
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        """Mark as finished what was trained, now that the models and all made of them are kept."""
+        if self.trainings:
+            from cxr_pipeline.training.checkpoint import mark_finished
+
+            for _, _, checkpoints in self.trainings:
+                mark_finished(checkpoints)
 
 
 class ProjectHooks:

@@ -8,7 +8,7 @@ shows what it was trained on.
 """
 
 import logging
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ class TurnHooks:
 
     def __init__(self) -> None:
         self._models = ExitStack()
+        self._held: set[Path] = set()
         self._turn = ExitStack()
         self._made: set[Path] = set()
         self._kept: dict[Path, bytes] = {}
@@ -47,23 +48,37 @@ class TurnHooks:
         with lock(Path(context.project_path), "MLflow's database", wait=True):
             return (yield)
 
+    # Around all the others: the preflight reads checkpoints, which a run under way replaces.
+    @hook_impl(specname="before_pipeline_run", wrapper=True)
+    def keep_while_checked(
+        self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
+    ) -> Generator[None, Any, Any]:
+        """Refuse models that another run trains; a run that is refused itself lets go of all."""
+        # A run that was interrupted in a notebook ends here: Kedro tells no hook of that.
+        self._end()
+        try:
+            # A refused run shall make no folders, and where no lock is, nobody trains.
+            self._take_models(p for p in trained_folders(pipeline, catalog) if (p / LOCK).exists())
+            return (yield)
+        except BaseException:
+            self._end()
+            raise
+
     # After the preflight, which is registered later, and before kedro-mlflow begins its run.
     @hook_impl(tryfirst=True)
     def before_pipeline_run(
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
     ) -> None:
-        """Refuse models that another run trains; wait for the rest."""
-        self._end()
+        """Refuse models that another run has begun to train; wait for the rest."""
         self._catalog = catalog
         self._path = Path(run_params["project_path"]) / "data" / LOCK
         # Threads run nodes side by side: there is no moment at which none writes.
         self._yields = "ThreadRunner" not in run_params["runner"]
-        with ExitStack() as models:
-            for folder in trained_folders(pipeline, catalog):
-                models.enter_context(lock(folder / LOCK, f"the model in '{folder}'", wait=False))
-                remove_litter(folder)
-            self._take()
-            self._models = models.pop_all()
+        folders = trained_folders(pipeline, catalog)
+        self._take_models(folders)
+        for folder in folders:
+            remove_litter(folder)
+        self._take()
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:
@@ -103,6 +118,13 @@ class TurnHooks:
         """Let the others go on."""
         self._end()
 
+    def _take_models(self, folders: Iterable[Path]) -> None:
+        for folder in folders:
+            if folder not in self._held:
+                what = f"the model in '{folder}'"
+                self._models.enter_context(lock(folder / LOCK, what, wait=False))
+                self._held.add(folder)
+
     def _take(self) -> None:
         self._turn.enter_context(lock(self._path, "this checkout's data", wait=True))
 
@@ -117,7 +139,7 @@ class TurnHooks:
             put_back(self._kept)
 
     def _end(self) -> None:
-        self._made, self._kept = set(), {}
+        self._made, self._kept, self._held = set(), {}, set()
         self._turn.close()
         self._models.close()
 

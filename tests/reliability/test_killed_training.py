@@ -79,9 +79,9 @@ def check_killed(model, folder, whole, kills, seed):
     for _ in range(kills):
         found = find_checkpoint(folder)
         begun = found.step if found else 0
-        if begun >= STEPS - 1:
+        if begun == STEPS:
             break
-        kill_after(model, folder, chance.randint(begun + 1, STEPS - 1), chance.uniform(0, 0.1))
+        kill_after(model, folder, chance.randint(begun + 1, STEPS), chance.uniform(0, 0.1))
     finish(model, folder)
     (learnt, history), (expected, expected_history) = end_of(folder), whole(model)
     assert learnt.keys() == expected.keys()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.training.tasks import coarse_pictures, examples_of, gan_task, gmvae_case, vae_task
 
+from cxr_pipeline.training.checkpoint import mark_finished
 from cxr_pipeline.training.engine import train
 from cxr_pipeline.training.settings import Settings
 from cxr_pipeline.training.watching import HeldOut, Watchers
@@ -48,6 +49,7 @@ def main(model: str, checkpoints: Path) -> None:
         identity={"model": model},
         watchers=Watchers(say, lambda *_: None),
     )
+    mark_finished(checkpoints)
 
 
 if __name__ == "__main__":

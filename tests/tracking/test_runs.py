@@ -31,6 +31,17 @@ def test_notes_lead_back_to_the_outermost_run(begun):
     assert tracking.notes() == {}
 
 
+def test_a_checkpoint_of_images_from_another_source_has_no_run_to_go_on_with(client):
+    tracking.note_source("a digest")
+    with mlflow.start_run() as run, tracking.nested_run("member", {}):
+        notes = tracking.notes()
+    assert notes["source"] == "a digest"
+    assert tracking.run_to_continue(notes) == run.info.run_id
+    assert tracking.run_to_continue({"mlflow_run": "a"}) is None
+    tracking.note_source("another")
+    assert tracking.run_to_continue(notes) is None
+
+
 def test_a_run_that_goes_on_keeps_what_it_began_with_and_tells_what_is_new(client, begun):
     for number in ("1", "2"):
         with mlflow.start_run(run_id=begun["mlflow_parent"]):

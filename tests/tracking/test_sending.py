@@ -1,6 +1,7 @@
 import logging
 import threading
 import time
+from functools import partial
 
 import pytest
 
@@ -51,8 +52,132 @@ def test_a_few_troubles_are_warned_of_and_then_only_their_number(sender, caplog,
     sender.conclude()
     assert [message.split(" (")[0] for message in caplog.messages] == [
         *(f"MLflow did not take number {number}" for number in range(3)),
-        "MLflow failed 10 times: what it lacks of this run is in the files below data/",
+        "MLflow lacks 10 things of this run, such as number 9",
     ]
+    assert caplog.messages[-1].endswith(" (no space): look into the files below data/")
+
+
+class Server:
+    """What answers once it is told to."""
+
+    def __init__(self):
+        self.answers, self.said = False, []
+
+    def take(self, thing):
+        if not self.answers:
+            raise TimeoutError("no answer")
+        self.said.append(thing)
+
+
+def test_what_fell_into_the_rest_is_said_at_the_end_if_mlflow_answers_again(
+    sender, caplog, monkeypatch
+):
+    caplog.set_level(logging.WARNING)
+    monkeypatch.setattr(sending, "REST", 1e9)
+    server = Server()
+    things = ["metrics", "weights", "samples", "report"]
+    for thing in things:
+        sender.send(thing, partial(server.take, thing))
+    sender.flush()
+    server.answers = True
+    sender.send("more", partial(server.take, "more"))
+    sender.flush()
+    assert server.said == []
+    sender.conclude()
+    assert server.said == [*things, "more"]
+    assert caplog.messages == ["MLflow did not take metrics (no answer); training goes on"]
+
+
+def test_what_mlflow_does_not_have_at_the_end_is_counted_even_if_it_is_little(
+    sender, caplog, monkeypatch
+):
+    caplog.set_level(logging.WARNING)
+    monkeypatch.setattr(sending, "REST", 1e9)
+    server = Server()
+    for thing in ("weights", "report"):
+        sender.send(thing, partial(server.take, thing))
+    sender.conclude()
+    assert caplog.messages == [
+        "MLflow did not take weights (no answer); training goes on",
+        "MLflow lacks 2 things of this run, such as report (no answer): look into the files below "
+        "data/",
+    ]
+
+
+def test_at_the_end_each_thing_has_its_chance_but_a_server_that_hangs_is_tried_once(
+    sender, monkeypatch
+):
+    server, asked = Server(), []
+
+    def take(thing):
+        asked.append(thing)
+        server.take(thing)
+
+    monkeypatch.setattr(sending, "REST", 0.0)
+    for thing in ("a file that is gone", "weights", "report"):
+        sender.send(thing, partial(take, thing))
+    sender.conclude()
+    assert asked[-3:] == ["a file that is gone", "weights", "report"]
+    asked.clear()
+    monkeypatch.setattr(sending, "REST", 1e9)
+    sender.conclude()
+    assert asked == ["a file that is gone"]
+
+
+def test_what_was_not_said_when_patience_ran_out_is_counted(sender, caplog):
+    caplog.set_level(logging.WARNING)
+    answer = threading.Event()
+    for thing in ("weights", "report"):
+        sender.send(thing, answer.wait)
+    sender.conclude(0.01)
+    answer.set()
+    assert caplog.messages[-1].startswith("MLflow lacks 2 things of this run, such as report (")
+
+
+def test_only_so_much_is_kept_for_mlflow_and_the_rest_is_counted(sender, caplog, monkeypatch):
+    caplog.set_level(logging.WARNING)
+    monkeypatch.setattr(sending, "REST", 1e9)
+    monkeypatch.setattr(sending, "MOST_KEPT", 3)
+    server = Server()
+    sender.send("first", partial(server.take, "first"))
+    sender.flush()
+    for number in range(9):
+        sender.send("a picture", partial(server.take, number))
+    sender.flush()
+    server.answers = True
+    sender.conclude()
+    assert server.said == [6, 7, 8]
+    assert caplog.messages[-1].startswith("MLflow lacks 7 things of this run (no answer)")
+
+
+def test_of_things_of_one_key_the_last_says_all_and_each_is_counted(sender, caplog, monkeypatch):
+    caplog.set_level(logging.WARNING)
+    monkeypatch.setattr(sending, "REST", 1e9)
+    server = Server()
+    for step in range(4):
+        sender.send(f"step {step}", partial(server.take, step), key="metrics")
+        sender.flush()
+    sender.conclude()
+    assert caplog.messages[-1].startswith("MLflow lacks 4 things of this run, such as step 3 (")
+    server.answers = True
+    sender.conclude()
+    assert server.said == [3]
+
+
+def test_what_comes_while_another_of_its_key_is_said_is_said_too(sender):
+    begun, answer, said = threading.Event(), threading.Event(), []
+
+    def slow():
+        begun.set()
+        answer.wait()
+        said.append("first")
+
+    sender.send("first", slow, key="metrics")
+    begun.wait()
+    sender.send("second", partial(said.append, "second"), key="metrics")
+    answer.set()
+    sender.conclude()
+    assert said == ["first", "second"]
 
 
 @pytest.mark.parametrize(("rest", "times"), [(1e9, 1), (0.0, 5)])

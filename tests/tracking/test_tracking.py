@@ -1,5 +1,6 @@
 import contextlib
 import logging
+import math
 import re
 import sqlite3
 from pathlib import Path
@@ -151,3 +152,64 @@ def test_metrics_that_mlflow_did_not_take_go_with_the_next(client, monkeypatch):
         sender.flush()
     history = client.get_metric_history(run.info.run_id, "loss/x")
     assert [(metric.step, metric.value) for metric in history] == [(1, 1.0), (2, 2.0)]
+
+
+def test_metrics_that_wait_are_sent_at_the_end_without_any_coming_after_them(client, monkeypatch):
+    monkeypatch.setattr(sending, "REST", 1e9)
+    with mlflow.start_run() as run:
+        with sqlite3.connect("tracking.db") as database:
+            database.execute("ALTER TABLE metrics RENAME TO away")
+        for step in (1, 2):
+            tracking.log_metrics(step, {"loss/x": 1.0})
+            sender.flush()
+        with sqlite3.connect("tracking.db") as database:
+            database.execute("ALTER TABLE away RENAME TO metrics")
+        sender.conclude()
+    history = client.get_metric_history(run.info.run_id, "loss/x")
+    assert [metric.step for metric in history] == [1, 2]
+
+
+def test_metrics_that_mlflow_rejects_do_not_block_those_that_follow(client, monkeypatch, caplog):
+    caplog.set_level(logging.WARNING)
+    monkeypatch.setattr(sending, "REST", 0.0)
+    with mlflow.start_run() as run:
+        tracking.log_metrics(1, {"no such name?": 1.0})
+        sender.flush()
+        tracking.log_metrics(2, {"loss/x": 2.0})
+        sender.conclude()
+    history = client.get_metric_history(run.info.run_id, "loss/x")
+    assert [metric.step for metric in history] == [2]
+    rejected, lacking = caplog.messages
+    assert rejected.startswith("MLflow did not take the metrics of step 1 (")
+    assert lacking.startswith("MLflow lacks 1 thing of this run (")
+
+
+def test_metrics_that_are_no_finite_numbers_are_taken_with_the_others(client, caplog):
+    caplog.set_level(logging.WARNING)
+    values = {"loss/x": math.nan, "loss/y": math.inf, "loss/z": -math.inf, "loss/w": 1.0}
+    with mlflow.start_run() as run:
+        tracking.log_metrics(1, values)
+        tracking.log_metrics(2, values)
+        sender.conclude()
+    taken = client.get_run(run.info.run_id).data.metrics
+    assert math.isnan(taken["loss/x"])
+    assert taken["loss/y"] == -taken["loss/z"] > 1e300
+    assert taken["loss/w"] == 1.0
+    assert caplog.messages == []
+
+
+def test_metrics_that_there_was_no_room_for_are_counted(client, monkeypatch, caplog):
+    caplog.set_level(logging.WARNING)
+    monkeypatch.setattr(tracking, "WAITING_METRICS", 2)
+    with mlflow.start_run() as run:
+        with sqlite3.connect("tracking.db") as database:
+            database.execute("ALTER TABLE metrics RENAME TO away")
+        for step in range(5):
+            tracking.log_metrics(step, {"loss/x": 1.0})
+            sender.flush()
+        with sqlite3.connect("tracking.db") as database:
+            database.execute("ALTER TABLE away RENAME TO metrics")
+        sender.conclude()
+    history = client.get_metric_history(run.info.run_id, "loss/x")
+    assert [metric.step for metric in history] == [3, 4]
+    assert caplog.messages[-1].startswith("MLflow lacks 3 things of this run (")

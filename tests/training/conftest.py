@@ -5,6 +5,7 @@ import pytest
 import torch
 from tests.training.tasks import coarse_pictures, examples_of, gan_task, vae_task
 
+from cxr_pipeline.training.checkpoint import mark_finished
 from cxr_pipeline.training.engine import train
 from cxr_pipeline.training.settings import Settings
 from cxr_pipeline.training.watching import HeldOut, Watchers
@@ -68,12 +69,16 @@ def run(checkpoints, watchers):
         examples = examples_of(coarse_pictures(12), findings_of(kind, 12))
         others = examples_of(coarse_pictures(4, seed=held_out), findings_of(kind, 4))
         arguments = {"checkpoints": checkpoints, "identity": IDENTITY, "watchers": watchers}
-        return train(
+        arguments |= changes
+        outcome = train(
             build_task or KINDS[kind],
             examples,
             HeldOut(others, "validation"),
             settings,
-            **arguments | changes,
+            **arguments,
         )
+        # As whoever keeps the outcome does.
+        mark_finished(arguments["checkpoints"])
+        return outcome
 
     return run

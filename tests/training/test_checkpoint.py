@@ -116,6 +116,8 @@ DAMAGES = {
     "no step": lambda tensors, record: change(record, step=None),
     "another format": lambda tensors, record: change(record, format=1),
     "other types": lambda tensors, record: change(record, identity=3),
+    "another step": lambda tensors, record: change(record, step=7),
+    "no step at all": lambda tensors, record: change(record, step=float("inf")),
 }
 
 

@@ -328,12 +328,14 @@ def test_resuming_another_run_s_checkpoint_is_refused_with_the_difference(run, s
         run(settings(resume=True), identity=IDENTITY | {"image_store": "xyz"})
 
 
-def test_another_run_s_unfinished_checkpoint_is_said_and_passed_over(run, settings, caplog):
+def test_another_run_s_unfinished_checkpoint_is_refused_and_stays(run, settings, checkpoints):
     with pytest.raises(StopTraining):
         run(settings(steps=4, log_every=1, checkpoint_every=1), watchers=stop_at(3))
-    other = run(settings(steps=1), identity=IDENTITY | {"image_store": "xyz"})
-    assert steps_of(other, "loss/generator") == [1]
-    assert "image_store was 'abc', is 'xyz'" in caplog.text
+    other = IDENTITY | {"image_store": "xyz"}
+    with pytest.raises(ValueError, match=r"unfinished .*image_store was 'abc', is 'xyz'.*=false"):
+        run(settings(steps=1), identity=other)
+    assert find_checkpoint(checkpoints).step == 2
+    assert steps_of(run(settings(steps=1, resume=False), identity=other), "loss/generator") == [1]
 
 
 def test_a_resumed_run_counts_the_seconds_of_all_its_parts(run, settings):

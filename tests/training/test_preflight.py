@@ -1,11 +1,10 @@
-import json
-
 import pytest
 import torch
 from safetensors.torch import save_file
 from tests.training.tasks import save_checkpoint
 
 from cxr_pipeline.models.encoders import ImageEncoder
+from cxr_pipeline.training.checkpoint import mark_finished
 from cxr_pipeline.training.preflight import check_encoder, check_training
 
 PARAMETERS = {
@@ -33,7 +32,7 @@ def write(checkpoints):
         }
         later = {"image_store_digest": "abc", "encoder": {"name": "vgg16"}}
         identity = {"model": "vae", **later, **own, "precision": "32-true"} | identity
-        save_checkpoint(checkpoints, identity=identity)
+        save_checkpoint(checkpoints, identity=identity, notes={"mlflow_run": "a"})
 
     return write
 
@@ -67,18 +66,10 @@ def test_a_checkpoint_of_the_same_run_is_taken_whatever_its_images(write, check)
 def test_the_notes_of_what_will_be_resumed_are_known_before_any_data(write, check, checkpoints):
     assert check(resume="auto") == {}
     write()
-    (record,) = checkpoints.glob("*.json")
-    kept = json.loads(record.read_text()) | {"notes": {"mlflow_run": "a"}}
-    record.write_text(json.dumps(kept))
     for resume in (True, "auto"):
         assert check(resume=resume, max_steps=100) == {"mlflow_run": "a"}
     assert check(resume=False) == {}
-    assert check(resume="auto", beta=0.1) == {}
-    record.write_text(json.dumps(kept | {"finished": True}))
-    # Killed before the model was kept.
-    assert check(resume=True) == check(resume="auto") == {"mlflow_run": "a"}
-    assert check(resume="auto", max_steps=100) == {}
-    (checkpoints.parent / "config.json").write_text(json.dumps({"run": kept["run"]}))
+    mark_finished(checkpoints)
     assert check(resume=True) == {"mlflow_run": "a"}
     assert check(resume="auto") == {}
 
@@ -96,11 +87,14 @@ def test_a_checkpoint_of_another_configuration_is_refused_with_the_difference(
     write, check, refusal, checkpoints, changes, difference
 ):
     write()
-    assert refusal(**changes) == (
-        f"the checkpoint in '{checkpoints}' is of another run {difference}: set resume=false"
-    )
-    for resume in ("auto", False):
-        check(**changes, resume=resume)
+    for resume in (True, "auto"):
+        assert refusal(**changes, resume=resume) == (
+            f"the unfinished training in '{checkpoints}' is of another run {difference}: "
+            "set resume=false to start anew"
+        )
+    check(**changes, resume=False)
+    mark_finished(checkpoints)
+    check(**changes, resume="auto")
 
 
 def test_another_model_s_checkpoint_is_refused(write, refusal):

@@ -11,6 +11,7 @@ from cxr_pipeline.training.saved_model import (
     below,
     load_model,
     load_network,
+    require_own_weights,
     save_model,
 )
 
@@ -75,6 +76,19 @@ def test_a_flipped_bit_is_noticed(folder, one_line_error):
     (folder / WEIGHTS).write_bytes(data)
     assert f"{WEIGHTS} is not the one that {CONFIG} was written for" in one_line_error(
         load_model, folder
+    )
+
+
+def test_weights_of_another_configuration_are_refused(folder, weights, one_line_error):
+    config, loaded = load_model(folder)
+    require_own_weights(config, loaded)
+    loaded["net.bias"] += 1
+    assert one_line_error(require_own_weights, config, loaded) == (
+        f"{WEIGHTS} is not the one that {CONFIG} was written for: train the model, with "
+        "`kedro run --pipeline=gan`"
+    )
+    assert f"{CONFIG} was written for" in one_line_error(
+        require_own_weights, CONFIGURATION, weights
     )
 
 

@@ -62,73 +62,70 @@ def test_samples_are_planned_within_the_run_and_minus_one_is_its_end(steps, aske
 # -- an unfinished run ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("resume", ["auto", True])
-def test_an_unfinished_run_goes_on(settings, at_step, resume):
-    found = checkpoint_to_resume(settings(steps=4, resume=resume), at_step(3), IDENTITY)
-    assert found is not None
-    assert found.step == 3
+def resume(folder, *, steps=4, identity=IDENTITY, **changes):
+    return checkpoint_to_resume(folder, identity, **{"resume": "auto", "steps": steps} | changes)
 
 
-def test_nothing_goes_on_where_it_shall_not(settings, at_step):
-    assert checkpoint_to_resume(settings(resume=False), at_step(3), IDENTITY) is None
+@pytest.mark.parametrize("how", ["auto", True])
+def test_an_unfinished_run_goes_on(at_step, how):
+    assert resume(at_step(3), resume=how).step == 3
 
 
-def test_of_another_identity_it_is_passed_over_with_the_differences(settings, at_step, caplog):
-    other = {"model": "vae", "beta": 0.1, "sampler": "prior"}
-    assert checkpoint_to_resume(settings(), at_step(3), other) is None
-    differences = (
-        "beta was 1.0, is 0.1, model was 'gan', is 'vae', sampler was None, is 'prior'): "
-        "starting anew"
-    )
-    assert differences in caplog.text
+def test_nothing_goes_on_where_it_shall_not(at_step):
+    assert resume(at_step(3), resume=False) is None
 
 
+OTHER = {"model": "vae", "beta": 0.1, "sampler": "prior"}
+DIFFERENCES = "beta was 1.0, is 0.1, model was 'gan', is 'vae', sampler was None, is 'prior'"
+
+
+@pytest.mark.parametrize("how", ["auto", True])
 @pytest.mark.parametrize(
-    ("steps", "identity", "message"),
+    ("changes", "message"),
     [
-        (4, {"model": "gan", "beta": 0.1}, r"is of another run \(beta was 1.0, is 0.1\): set"),
-        (2, IDENTITY, r"is of step 3, past the 2 asked for: set"),
+        ({"identity": OTHER}, f"is of another run ({DIFFERENCES})"),
+        ({"steps": 2}, "is of step 3, past the 2 asked for"),
     ],
 )
-def test_told_to_go_on_where_it_cannot_is_refused(settings, at_step, steps, identity, message):
-    with pytest.raises(ValueError, match=message) as error:
-        checkpoint_to_resume(settings(steps=steps, resume=True), at_step(3), identity)
-    assert "\n" not in str(error.value)
+def test_what_cannot_go_on_is_refused_and_stays(at_step, one_line_error, how, changes, message):
+    folder = at_step(3)
+    assert one_line_error(resume, folder, resume=how, **changes) == (
+        f"the unfinished training in '{folder}' {message}: set resume=false to start anew"
+    )
 
 
-def test_past_the_end_it_starts_anew_by_itself_and_says_so(settings, at_step, caplog):
-    assert checkpoint_to_resume(settings(steps=2), at_step(3), IDENTITY) is None
-    assert "past the 2 asked for: starting anew" in caplog.text
+def test_what_is_not_known_yet_is_no_difference(at_step):
+    folder = at_step(3)
+    assert resume(folder, identity={"model": "gan"}, known_later=["beta"]).step == 3
+    assert resume(folder, steps=None).step == 3
 
 
-def test_told_to_go_on_without_a_checkpoint_is_refused(settings, tmp_path):
-    assert checkpoint_to_resume(settings(), tmp_path, IDENTITY) is None
-    with pytest.raises(ValueError, match=r"resume=true, but '.*' holds no checkpoint: set resume="):
-        checkpoint_to_resume(settings(resume=True), tmp_path, IDENTITY)
+def test_told_to_go_on_without_a_checkpoint_is_refused(tmp_path, one_line_error):
+    assert resume(tmp_path) is None
+    message = one_line_error(resume, tmp_path, resume=True)
+    assert message == f"resume=true, but '{tmp_path}' holds no checkpoint: set resume=false"
 
 
 # -- a finished run ------------------------------------------------------------------------------
 
 
-def test_a_finished_run_starts_anew_without_a_word(settings, at_step, caplog):
+@pytest.mark.parametrize("changes", [{}, {"steps": 2}, {"identity": OTHER}])
+def test_after_a_finished_run_a_new_one_starts_without_a_word(at_step, caplog, changes):
     caplog.set_level(logging.DEBUG)
-    assert checkpoint_to_resume(settings(steps=4), at_step(4, finished=True), IDENTITY) is None
+    assert resume(at_step(4, finished=True), **changes) is None
     assert not caplog.messages
 
 
-def test_a_finished_run_can_be_made_longer(settings, at_step):
-    found = checkpoint_to_resume(
-        settings(steps=6, resume=True), at_step(4, finished=True), IDENTITY
-    )
-    assert found is not None
-    assert found.step == 4
-
-
-def test_a_finished_run_is_taken_for_the_same_one_where_that_is_asked(settings, at_step):
+def test_a_finished_run_can_be_made_longer_and_no_other(at_step, one_line_error):
     folder = at_step(4, finished=True)
-    found = checkpoint_to_resume(settings(steps=4, reuse=True), folder, IDENTITY)
-    assert found is not None
-    assert found.finished
-    for steps, identity in ((3, IDENTITY), (5, IDENTITY), (4, IDENTITY | {"beta": 0.1})):
-        assert checkpoint_to_resume(settings(steps=steps, reuse=True), folder, identity) is None
-    assert checkpoint_to_resume(settings(reuse=True, resume=False), folder, IDENTITY) is None
+    assert resume(folder, steps=6, resume=True).step == 4
+    message = one_line_error(resume, folder, resume=True, identity=OTHER)
+    assert message.startswith(f"the training in '{folder}' is of another run")
+
+
+def test_a_finished_run_is_taken_for_the_same_one_where_that_is_asked(at_step):
+    folder = at_step(4, finished=True)
+    assert resume(folder, reuse=True).finished
+    for changes in ({"steps": 3}, {"steps": 5}, {"identity": IDENTITY | {"beta": 0.1}}):
+        assert resume(folder, reuse=True, **changes) is None
+    assert resume(folder, reuse=True, resume=False) is None

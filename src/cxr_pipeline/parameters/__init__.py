@@ -5,10 +5,12 @@ Nodes name these models as the types of their `params:` inputs, so Kedro builds 
 """
 
 import difflib
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from cxr_pipeline.data.files import json_digest
 from cxr_pipeline.parameters.data import (
     DownloadParameters,
     LabelParameters,
@@ -24,6 +26,9 @@ from cxr_pipeline.parameters.models import (
     VaeBetaSweepParameters,
     VaeParameters,
 )
+
+NO_MATTER_TO_IMAGES = {"dask_scheduler", "max_quarantined", "sheet", "verify", "workers"}
+"""Parameters of preprocessing that make no image another."""
 
 
 class Parameters(ClosedModel):
@@ -73,6 +78,13 @@ def check_parameters(raw: dict[str, Any]) -> Parameters:
         # A value may have line breaks in it.
         problems = " ".join(problems.splitlines())
         raise ValueError(f"{problems} (see conf/base/parameters*.yml)") from None
+
+
+def source_digest(parameters: Parameters) -> str:
+    """Digest of what images are made from and how, as far as it is known before any is read."""
+    how = parameters.preprocessing.model_dump(mode="json", exclude=NO_MATTER_TO_IMAGES)
+    labels = parameters.labels.model_dump(mode="json")
+    return json_digest([str(Path(parameters.raw_dir).resolve()), labels, how])
 
 
 def _explain(problem: Any) -> str:

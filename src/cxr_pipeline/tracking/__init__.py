@@ -25,6 +25,7 @@ from cxr_pipeline.tracking.runs import (
     flattened,
     log_parameters,
     nested_run,
+    note_source,
     notes,
     run_to_continue,
     tag_run,
@@ -42,6 +43,7 @@ __all__ = [
     "log_parameters",
     "log_picture",
     "nested_run",
+    "note_source",
     "notes",
     "run_to_continue",
     "tag_run",
@@ -53,6 +55,14 @@ TrackingError = MlflowException
 
 BATCH = 1000
 """Metrics that MLflow takes at once."""
+
+REJECTIONS = {
+    "BAD_REQUEST",
+    "INVALID_PARAMETER_VALUE",
+    "INVALID_STATE",
+    "RESOURCE_DOES_NOT_EXIST",
+}
+"""Codes of errors that come again whenever the same is sent."""
 
 WAITING_METRICS = 100_000
 """Metrics that are kept for an MLflow that is slow or in trouble."""
@@ -77,18 +87,23 @@ def log_metrics(step: int, metrics: Mapping[str, float]) -> None:
     if run_id is not None:
         now = int(time.time() * 1000)
         waiting = _waiting.setdefault(run_id, deque(maxlen=WAITING_METRICS))
+        sender.lose(int(len(waiting) + len(metrics) > WAITING_METRICS))  # the oldest step's
         waiting.extend(Metric(key, value, now, step) for key, value in metrics.items())
-        sender.send(f"the metrics of step {step}", partial(_send_metrics, run_id, waiting))
+        send = partial(_send_metrics, run_id, waiting)
+        sender.send(f"the metrics of step {step}", send, key=(run_id, "metrics"))
 
 
 def _send_metrics(run_id: str, waiting: deque[Metric]) -> None:
-    """Send what waits, also what waited in vain before."""
+    """Send what waits, also what waited in vain before; what MLflow rejects waits no longer."""
     while waiting:
         batch = [waiting.popleft() for _ in range(min(BATCH, len(waiting)))]
         try:
             MlflowClient().log_batch(run_id, metrics=batch)
-        except BaseException:
-            waiting.extendleft(reversed(batch))
+        except BaseException as error:
+            if getattr(error, "error_code", None) in REJECTIONS:
+                sender.lose(len({metric.step for metric in batch}))
+            else:
+                waiting.extendleft(reversed(batch))
             raise
 
 
@@ -96,11 +111,14 @@ def log_picture(key: str, step: int, picture: npt.NDArray[np.uint8]) -> None:
     """Record a (H, W) uint8 picture of a training step; MLflow shows its steps on a slider."""
     run_id = current_run()
     if run_id is not None:
-        colours = np.repeat(picture[:, :, None], 3, axis=2)
         sender.send(
-            f"the samples of step {step}",
-            lambda: MlflowClient().log_image(run_id, colours, key=key, step=step, synchronous=True),
+            f"the samples of step {step}", partial(_send_picture, run_id, key, step, picture.copy())
         )
+
+
+def _send_picture(run_id: str, key: str, step: int, picture: npt.NDArray[np.uint8]) -> None:
+    colours = np.repeat(picture[:, :, None], 3, axis=2)
+    MlflowClient().log_image(run_id, colours, key=key, step=step, synchronous=True)
 
 
 def log_file(path: Path, folder: str) -> None:

@@ -23,7 +23,9 @@ logger = logging.getLogger(__name__)
 
 RUN_NOTE = "mlflow_run"
 PARENT_NOTE = "mlflow_parent"
-"""What checkpoints call the run that they are of, and the one that it is nested in."""
+SOURCE_NOTE = "source"
+"""What checkpoints call the run that they are of, the one that it is nested in, and what its images
+are made from."""
 
 HOST_TAG = "host"
 PROCESS_TAG = "pid"
@@ -49,16 +51,27 @@ def _outer_run() -> str | None:
     return sender.run or (active.info.run_id if active else None)
 
 
+def note_source(source: str) -> None:
+    """Say what images are made from (a digest of it), for the notes of this run's checkpoints."""
+    sender.notes = {SOURCE_NOTE: source}
+
+
 def notes() -> dict[str, str]:
     """What a checkpoint has to keep for its run to be found again; empty without a run."""
     run, outer = current_run(), _outer_run()
     if run is None or outer is None:
         return {}
-    return {RUN_NOTE: run} if run == outer else {RUN_NOTE: run, PARENT_NOTE: outer}
+    nested = {} if run == outer else {PARENT_NOTE: outer}
+    return {RUN_NOTE: run, **nested, **sender.notes}
 
 
 def run_to_continue(notes: Mapping[str, str]) -> str | None:
-    """Read in a checkpoint's notes which run a command has to go on with."""
+    """Read in a checkpoint's notes which run a command has to go on with.
+
+    Of images made from something else training will begin anew, and so that is another run.
+    """
+    if notes.get(SOURCE_NOTE) != sender.notes.get(SOURCE_NOTE):
+        return None
     return notes.get(PARENT_NOTE) or notes.get(RUN_NOTE)
 
 
@@ -200,7 +213,7 @@ def _begin_below(parent: str, name: str, begun: Mapping[str, str]) -> str:
 
 def finish_run_as_killed() -> None:
     """End the active run, and those it is nested in, as KILLED; MLflow's trouble is a warning."""
-    sender.flush(SECONDS_TO_END_KILLED)
+    sender.conclude(SECONDS_TO_END_KILLED)
     end_active_runs("KILLED")
 
 

@@ -24,12 +24,13 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from cxr_pipeline.data.files import file_digest, write_json
+from cxr_pipeline.data.files import file_digest, json_digest, write_json
 from cxr_pipeline.training.saved_model import below, write_tensors
 
 logger = logging.getLogger(__name__)
 
 FORMAT = 2
+DIGEST = "record_sha256"
 
 HistoryRow = tuple[int, str, float]
 """step, metric, value"""
@@ -65,7 +66,7 @@ class Checkpoint:
     seconds: float
     """Time spent in training steps so far."""
     finished: bool
-    """Whether training had reached its planned end, and all that comes after it."""
+    """Whether training had reached its planned end, and what came of it was kept."""
     scaler: dict[str, Any]
     metrics: list[str]
     """The history's metrics, by their numbers in it."""
@@ -115,8 +116,9 @@ def _lay_out_as_weights(optimizer: Optimizer) -> None:
     """
     for weights, state in optimizer.state.items():
         for name, tensor in state.items():
-            if tensor.shape == weights.shape:
-                state[name] = torch.empty_like(weights, requires_grad=False).copy_(tensor)
+            alike = weights if tensor.shape == weights.shape else tensor
+            # A copy in any case: what was loaded maps the file, and holds it when it is removed.
+            state[name] = torch.empty_like(alike, requires_grad=False).copy_(tensor)
 
 
 def write_checkpoint(
@@ -164,7 +166,7 @@ def write_checkpoint(
         "metrics": metrics,
         "sha256": file_digest(tensors),
     }
-    write_json(path, record)
+    _write_record(path, record)
     _remove_others(folder, run, keep)
 
 
@@ -219,21 +221,16 @@ def _serial(path: Path) -> int:
     return int(digits) if digits.isdecimal() else 0
 
 
-def latest_run(folder: Path) -> str | None:
-    """Which training wrote the latest checkpoint; `None` if that cannot be read, or there is none.
-
-    Whether the checkpoint is whole is not looked at.
-    """
-    try:
-        return str(json.loads(_records(folder)[0].read_text())["run"])
-    except (IndexError, OSError, ValueError, KeyError, TypeError):
-        return None  # `find_checkpoint` says what is wrong
-
-
 def mark_finished(folder: Path) -> None:
-    """Note in the latest checkpoint that nothing of its run is left to do."""
+    """Note in the latest checkpoint that what came of its training is kept."""
     path = _records(folder)[0]
-    write_json(path, json.loads(path.read_text()) | {"finished": True})
+    _write_record(path, json.loads(path.read_text()) | {"finished": True})
+
+
+def _write_record(path: Path, record: dict[str, Any]) -> None:
+    """Write a record with a digest of itself."""
+    content = {key: value for key, value in record.items() if key != DIGEST}
+    write_json(path, content | {DIGEST: json_digest(content)})
 
 
 def find_checkpoint(folder: Path) -> Checkpoint | None:
@@ -251,7 +248,7 @@ def find_checkpoint(folder: Path) -> Checkpoint | None:
     for path in _records(folder):
         try:
             found = _read_record(path)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             trouble = f"checkpoint '{path}' is damaged ({_reason(error)})"
             logger.warning("%s: looking for the one before", trouble)
             continue
@@ -265,6 +262,8 @@ def find_checkpoint(folder: Path) -> Checkpoint | None:
 
 def _read_record(path: Path) -> Checkpoint:
     record = json.loads(path.read_text())
+    if json_digest({k: v for k, v in record.items() if k != DIGEST}) != record[DIGEST]:
+        raise ValueError("its record is not as it was written")
     if record["format"] != FORMAT:
         raise ValueError(f"format {record['format']}, not {FORMAT}: of another version")
     found = Checkpoint(

@@ -88,8 +88,10 @@ def agreed_signal(number: int | None, *, meeting: bool) -> int | None:
         number: The signal that this process got, if one.
         meeting: Whether every process asks now; else none of several stops.
     """
-    if processes() == 1 or not meeting:
-        return number if processes() == 1 else None
+    if processes() == 1:
+        return number
+    if not meeting:
+        return None
     greatest = torch.tensor(number or 0)
     distributed.all_reduce(greatest, distributed.ReduceOp.MAX)
     return int(greatest) or None

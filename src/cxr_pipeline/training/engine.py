@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cxr_pipeline.data.batches import steps_per_epoch, to_pixels
 from cxr_pipeline.randomness import random_generator
-from cxr_pipeline.training.checkpoint import HistoryRow, mark_finished
+from cxr_pipeline.training.checkpoint import HistoryRow
 from cxr_pipeline.training.distributed import agreed_signal
 from cxr_pipeline.training.feed import Feed, place, prefetching
 from cxr_pipeline.training.interruption import deferred_signals
@@ -41,8 +41,6 @@ class Outcome:
     images_per_second: float
     precision: str
     device: str
-    run: str
-    """See `Checkpoint.run`."""
     warnings: tuple[str, ...]
     """What the last look at the model found wrong."""
     reconstructions: npt.NDArray[np.uint8] | None
@@ -61,6 +59,9 @@ def train(
     notes: Mapping[str, str] | None = None,
 ) -> Outcome:
     """Train a model; under `torchrun` all processes do, and rank 0 looks, writes and tells.
+
+    Whoever keeps the outcome marks the training as finished (`checkpoint.mark_finished`). Until
+    then another call goes on from the last checkpoint and gives the same outcome.
 
     Args:
         build_task: Builds the model and its optimisers, with weights from torch's global generator.
@@ -95,12 +96,12 @@ def train(
         rank=fabric.global_rank,
         processes=fabric.world_size,
     )
-    if settings.compile and session.start == 0:
+    if settings.compile:
         gain = compile_gain(
             build_task, feed.batch(1), settings.compile, settings.accelerator, session.precision
         )
-        session.history.append((0, GAIN, gain))
-        if session.leads:
+        if session.leads and session.start == 0:
+            session.history.append((0, GAIN, gain))
             watchers.on_metrics(0, {GAIN: gain})
     _take_steps(session, feed, observer)
 
@@ -117,8 +118,6 @@ def train(
             again = session.task.reconstruct(some)
             weights |= session.task.finish(data, random_generator(settings.seed, "finish"))
             warnings = observer.standing_warnings(settings.steps)
-            # Only now: what is interrupted before goes on from here.
-            mark_finished(checkpoints)
     seconds = session.watch.seconds
     return Outcome(
         weights=weights,
@@ -127,7 +126,6 @@ def train(
         images_per_second=settings.steps * settings.batch_size / seconds,
         precision=session.precision,
         device=str(device),
-        run=session.run,
         warnings=warnings,
         reconstructions=None if again is None else to_pixels(again)[:, 0].cpu().numpy(),
     )

@@ -55,7 +55,7 @@ def build_fabric(accelerator: Accelerator, precision: FixedPrecision) -> Fabric:
     """Set up a device to compute in a precision, alone or as one of several processes."""
     numbers: dict[str, Any] = {"precision": precision}
     if precision == "16-mixed" and accelerator == "cpu":
-        # By itself Fabric would take bf16 instead.
+        # By itself Fabric would take bf16 instead. Only tests go this way: it is slow.
         numbers = {"plugins": MixedPrecision("16-mixed", "cpu")}
     fabric = Fabric(accelerator=accelerator, **fabric_options(), **numbers)
     fabric.launch()

@@ -4,18 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cxr_pipeline.training.checkpoint import find_checkpoint
 from cxr_pipeline.training.distributed import check_processes
 from cxr_pipeline.training.examples import check_image_size
 from cxr_pipeline.training.feature_cache import build_encoder
 from cxr_pipeline.training.networks import check_compiling
 from cxr_pipeline.training.precision import choose_accelerator, choose_precision
-from cxr_pipeline.training.run import outcome_is_lost, own_identity
-from cxr_pipeline.training.settings import (
-    obstacle_to_resuming,
-    require_checkpoint,
-    require_same_run,
-)
+from cxr_pipeline.training.run import own_identity
+from cxr_pipeline.training.settings import checkpoint_to_resume
 
 KNOWN_LATER = ("encoder", "image_store_digest")
 """What of a checkpoint's identity is settled by the data; the engine compares it."""
@@ -38,8 +33,8 @@ def check_training(
 
     Raises:
         ValueError: If the images are of another size, the device is not there or cannot compute in
-            the precision asked for, the processes cannot share a batch, every checkpoint is
-            damaged, or `resume` is true and there is none, or it is of another run.
+            the precision asked for, the processes cannot share a batch, or the checkpoints are not
+            what `resume` needs (see `checkpoint_to_resume`).
     """
     if image_size is not None:
         check_image_size(model, image_size)
@@ -47,24 +42,15 @@ def check_training(
     accelerator = choose_accelerator(parameters["accelerator"])
     check_compiling(parameters["compile"], accelerator)
     check_processes(parameters["batch_size"], accelerator)
-    resume = parameters["resume"]
-    if resume is False:
-        return {}
-    found = require_checkpoint(checkpoints) if resume is True else find_checkpoint(checkpoints)
-    if found is None:
-        return {}
-    later = {key: found.identity[key] for key in KNOWN_LATER if key in found.identity}
-    identity = {**later, "model": model, "precision": precision, **own_identity(parameters)}
-    # How long whole epochs take is known once the images are.
-    steps = parameters["max_steps"] or found.step
-    if resume is True:
-        require_same_run(found, checkpoints, identity, steps)
-        return found.notes
-    if obstacle_to_resuming(found, identity, steps):
-        return {}
-    if found.finished and not (found.step == steps and outcome_is_lost(checkpoints)):
-        return {}
-    return found.notes
+    identity = {"model": model, "precision": precision, **own_identity(parameters)}
+    found = checkpoint_to_resume(
+        checkpoints,
+        identity,
+        resume=parameters["resume"],
+        steps=parameters["max_steps"],  # how long whole epochs take is known once the images are
+        known_later=KNOWN_LATER,
+    )
+    return found.notes if found else {}
 
 
 def check_encoder(name: str, weights: str | None) -> None:

@@ -1,6 +1,5 @@
 """Training a model on an image store, with its samples, history and configuration on record."""
 
-import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -19,14 +18,12 @@ from cxr_pipeline.data.files import write_bytes, write_json
 from cxr_pipeline.data.png import encode_png
 from cxr_pipeline.data.sheets import comparison_sheet, image_sheet
 from cxr_pipeline.data.store import ImageStore
-from cxr_pipeline.training.checkpoint import latest_run
 from cxr_pipeline.training.distributed import leads
 from cxr_pipeline.training.engine import train
 from cxr_pipeline.training.examples import choose_examples, read_examples, read_held_out
 from cxr_pipeline.training.feature_cache import FeatureCache, wanted_encoder
 from cxr_pipeline.training.models import MODELS
 from cxr_pipeline.training.record import record_outcome
-from cxr_pipeline.training.saved_model import CONFIG
 from cxr_pipeline.training.settings import Settings, planned_steps
 from cxr_pipeline.training.updates import NotFiniteError
 from cxr_pipeline.training.watching import Watchers
@@ -71,20 +68,6 @@ def own_identity(parameters: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in parameters.items() if key not in NOT_IDENTITY}
 
 
-def outcome_is_lost(checkpoints: Path) -> bool:
-    """Whether the latest training left no model behind, killed after its last step, if not before.
-
-    Args:
-        checkpoints: The folder of the checkpoints, in the model's.
-    """
-    run = latest_run(checkpoints)
-    try:
-        kept = json.loads((checkpoints.parent / CONFIG).read_text()).get("run")
-    except (OSError, ValueError, AttributeError):
-        kept = None  # no model, or none that can be used
-    return run is not None and run != kept
-
-
 def train_on_store(
     model: str,
     images: ImageStore,
@@ -109,8 +92,7 @@ def train_on_store(
         on_metrics: Told the step and the latest metrics.
         on_sheet: Told the step and the (H, W) uint8 sheet drawn then.
         features: What a frozen encoder made of the store's images, for models that have one.
-        reuse: Whether a finished run of the same parameters and data may be taken for this one;
-            one that left no model behind is, in any case.
+        reuse: Whether a finished run of the same parameters and data may be taken for this one.
         notes: See `Checkpoint.notes`.
 
     Raises:
@@ -127,8 +109,6 @@ def train_on_store(
     def sheet_file(step: int) -> Path:
         return progress / f"step_{step:06d}.png"
 
-    if outcome_is_lost(checkpoints):
-        settings = replace(settings, reuse=True)
     if not all(sheet_file(step).is_file() for step in settings.sample_steps()):
         settings = replace(settings, reuse=False)
     # Samples of an earlier run, drawn at other steps, would pass for this one's.
@@ -182,7 +162,6 @@ def train_on_store(
         "steps": settings.steps,
         "data": images.manifest["data"],
         "training_images": len(rows),
-        "run": outcome.run,
         "image_store": images.version,
         "image_store_digest": images.digest,
         **origin,

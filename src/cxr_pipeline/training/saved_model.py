@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from cxr_pipeline.data.files import file_digest, write_atomically, write_json
+from cxr_pipeline.models.digest import weights_digest
 
 WEIGHTS = "weights.safetensors"
 CONFIG = "config.json"
@@ -68,6 +69,23 @@ def load_model(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     except (ValueError, SafetensorError) as error:
         raise ValueError(f"the model in '{folder}' is damaged ({error}): {remedy}") from error
     return config, weights
+
+
+def require_own_weights(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
+    """Refuse a configuration and weights of which a killed run replaced one alone.
+
+    Args:
+        config: The model's `config.json`.
+        weights: The model's `weights.safetensors`.
+
+    Raises:
+        ValueError: If the weights are not those that the configuration was written for.
+    """
+    if weights_digest(weights) != config.get("weights_sha256"):
+        raise ValueError(
+            f"{WEIGHTS} is not the one that {CONFIG} was written for: train the model, with "
+            f"`kedro run --pipeline={config.get('model')}`"
+        )
 
 
 def below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

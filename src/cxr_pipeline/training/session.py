@@ -22,7 +22,7 @@ from cxr_pipeline.training.distributed import (
     wait_for_all,
 )
 from cxr_pipeline.training.memory import keep_freed_memory
-from cxr_pipeline.training.networks import check_compiling, set_up
+from cxr_pipeline.training.networks import check_compiling, mark_step, set_up
 from cxr_pipeline.training.precision import (
     FixedPrecision,
     build_fabric,
@@ -70,8 +70,7 @@ class Session:
 
     def step(self, batch: Mapping[str, Tensor], step: int) -> None:
         """Take a step, counted from 1."""
-        if self.settings.compile == "cuda_graphs":
-            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+        mark_step(self.settings.compile)
         self.updater.begin(step)
         self.recorder.add(step, self.task.step(batch, step, self.updater))
         if self.average:
@@ -151,7 +150,13 @@ def begin(
     """
     precision = choose_precision(settings.precision, settings.accelerator)
     identity = {**identity, "precision": precision}
-    found = checkpoint_to_resume(settings, checkpoints, identity)
+    found = checkpoint_to_resume(
+        checkpoints,
+        identity,
+        resume=settings.resume,
+        steps=settings.steps,
+        reuse=settings.reuse,
+    )
     accelerator = choose_accelerator(settings.accelerator)
     check_compiling(settings.compile, accelerator)
     check_processes(settings.batch_size, accelerator)

@@ -1,6 +1,6 @@
 """How to train, and from where: nothing here depends on the model."""
 
-import logging
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,8 +10,6 @@ from cxr_pipeline.training.checkpoint import Checkpoint, find_checkpoint
 from cxr_pipeline.training.feed import Placement
 from cxr_pipeline.training.networks import Compile
 from cxr_pipeline.training.precision import Accelerator, Precision
-
-logger = logging.getLogger(__name__)
 
 Resume = Literal["auto", True, False]
 
@@ -62,52 +60,49 @@ def planned_steps(images: int, batch_size: int, *, max_steps: int | None, epochs
 
 
 def checkpoint_to_resume(
-    settings: Settings, folder: Path, identity: dict[str, Any]
+    folder: Path,
+    identity: Mapping[str, Any],
+    *,
+    resume: Resume,
+    steps: int | None,
+    reuse: bool = False,
+    known_later: Collection[str] = (),
 ) -> Checkpoint | None:
-    """Find the checkpoint to go on from; `None` is to start anew."""
-    if settings.resume is False:
-        return None
-    if settings.resume is True:
-        found = require_checkpoint(folder)
-        require_same_run(found, folder, identity, settings.steps)
-        return found
-    latest = find_checkpoint(folder)
-    if latest is None:
-        return None
-    obstacle = obstacle_to_resuming(latest, identity, settings.steps)
-    if latest.finished:
-        same = settings.reuse and not obstacle and latest.step == settings.steps
-        return latest if same else None
-    if obstacle:
-        logger.warning("The unfinished run in '%s' %s: starting anew", folder, obstacle)
-        return None
-    return latest
+    """Find the checkpoint to go on from; `None` is to start anew.
 
-
-def require_checkpoint(folder: Path) -> Checkpoint:
-    """Find the checkpoint that `resume=true` goes on from.
+    Args:
+        folder: The checkpoints'.
+        identity: What shall be trained on what.
+        resume: See `Settings`.
+        steps: Steps to train in all; `None` if that is not known yet.
+        reuse: See `Settings`.
+        known_later: What of the identity is not known yet.
 
     Raises:
-        ValueError: If there is none, or it is damaged.
+        ValueError: If there is an unfinished run of another identity or further than `steps`, or
+            every checkpoint is damaged; with `resume=True` also if there is none, and of a finished
+            run too. Beginning anew would in time remove what is there.
     """
+    if resume is False:
+        return None
     found = find_checkpoint(folder)
     if found is None:
-        raise ValueError(f"resume=true, but '{folder}' holds no checkpoint: set resume=false")
+        if resume is True:
+            raise ValueError(f"resume=true, but '{folder}' holds no checkpoint: set resume=false")
+        return None
+    later = {key: found.identity[key] for key in known_later if key in found.identity}
+    obstacle = _obstacle(found, {**later, **identity}, found.step if steps is None else steps)
+    if found.finished and resume == "auto":
+        return found if reuse and not obstacle and found.step == steps else None
+    if obstacle:
+        state = "" if found.finished else "unfinished "
+        raise ValueError(
+            f"the {state}training in '{folder}' {obstacle}: set resume=false to start anew"
+        )
     return found
 
 
-def require_same_run(found: Checkpoint, folder: Path, identity: dict[str, Any], steps: int) -> None:
-    """Check that `resume=true` can go on from a checkpoint.
-
-    Raises:
-        ValueError: If it is of another run, or further than `steps`.
-    """
-    obstacle = obstacle_to_resuming(found, identity, steps)
-    if obstacle:
-        raise ValueError(f"the checkpoint in '{folder}' {obstacle}: set resume=false")
-
-
-def obstacle_to_resuming(found: Checkpoint, identity: dict[str, Any], steps: int) -> str | None:
+def _obstacle(found: Checkpoint, identity: Mapping[str, Any], steps: int) -> str | None:
     """Say why a run cannot go on from a checkpoint, if so."""
     if found.identity != identity:
         keys = sorted(found.identity.keys() | identity.keys())

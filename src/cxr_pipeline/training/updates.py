@@ -76,7 +76,7 @@ class Updater:
         if step <= self.warmup:
             for name, optimizer in self.optimizers.items():
                 for group, rate in zip(optimizer.param_groups, self.rates[name], strict=True):
-                    group["lr"] = rate * step / self.warmup
+                    group["lr"] = rate * (step / self.warmup)  # exactly the rate at the end
 
     def __call__(self, name: str, loss: Tensor) -> Tensor:
         """Take one optimiser step (see `task.Update`).
@@ -92,13 +92,15 @@ class Updater:
             # fp16's scaler does not know the flag; gradients that are no numbers it knows.
             loss = loss * torch.where(self.stopped > 0, torch.nan, 1.0)
         self.fabric.backward(loss)
-        parameters = [p for p in self.task.modules[name].parameters() if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters])  # type: ignore[misc]
+        weights = self.task.modules[name].parameters()
+        gradients = [w.grad for w in weights if w.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
         scale = self._scale()
         if self.gradient_clip is not None:
-            # Scaled gradients clipped at the scaled norm: they need not be unscaled first.
-            longest: Any = self.gradient_clip * scale
-            torch.nn.utils.clip_grads_with_norm_(parameters, longest, norm)
+            # Not by torch's own, which waits for the device. Scaled gradients are clipped at the
+            # scaled norm: they need not be unscaled first.
+            longest = self.gradient_clip * scale
+            torch._foreach_mul_(gradients, (longest / (norm + 1e-6)).clamp(max=1.0))
         norm = norm / scale
         if self.scaler is None:  # else overflowing gradients are what the scaler is there for
             self._stop_unless(torch.isfinite(norm))

@@ -119,6 +119,7 @@ def _train_one(
     more: dict[str, Any],
 ) -> tuple[pd.DataFrame, dict[str, Any], npt.NDArray[np.uint8]]:
     """Train a member, keep its model and samples; its history, where it ended, some samples."""
+    from cxr_pipeline.training.checkpoint import mark_finished
     from cxr_pipeline.training.followers import train_with_followers
     from cxr_pipeline.training.sampling import ImageGenerator
     from cxr_pipeline.training.saved_model import save_model
@@ -132,10 +133,11 @@ def _train_one(
         on_metrics=tracking.log_metrics,
         on_sheet=partial(tracking.log_picture, f"{model}_samples"),
         reuse=True,
-        notes={"data": images.manifest["data"], **tracking.notes()},
+        notes=tracking.notes(),
         **more,
     )
     save_model(models / name, trained.config, trained.weights)
+    mark_finished(checkpoint_folder(models, name))
     drawn = ImageGenerator(trained.config, trained.weights).pictures(
         SHEET_IMAGES,
         seed=parameters["sample_seed"],

@@ -91,7 +91,7 @@ def _train(
         progress=progress,
         on_metrics=tracking.log_metrics,
         on_sheet=partial(tracking.log_picture, f"{model}_samples"),
-        notes={"data": images.manifest["data"], **tracking.notes()},
+        notes=tracking.notes(),
         **more,
     )
     speed = {"speed/mean_images_per_second": trained.config["images_per_second"]}
@@ -112,9 +112,15 @@ def draw_samples(
     temperature: float,
     findings: Sequence[str] = (),
 ) -> tuple[RawFolder, npt.NDArray[np.uint8]]:
-    """Draw synthetic images: a data set in the raw layout, and a sheet of the first ones."""
-    from cxr_pipeline.training.sampling import ImageGenerator
+    """Draw synthetic images: a data set in the raw layout, and a sheet of the first ones.
 
+    Raises:
+        ValueError: If the weights are not those that `config` was written for.
+    """
+    from cxr_pipeline.training.sampling import ImageGenerator
+    from cxr_pipeline.training.saved_model import require_own_weights
+
+    require_own_weights(config, weights)
     generator = ImageGenerator(config, weights)
     draw = partial(generator.pictures, seed=seed, findings=findings, temperature=temperature)
     first = np.stack(list(draw(min(SHEET_IMAGES, count))))
@@ -131,9 +137,15 @@ def draw_samples(
 def compare_samplers(
     config: dict[str, Any], weights: dict[str, Any], seed: int, temperature: float
 ) -> npt.NDArray[np.uint8]:
-    """Draw from the prior (above the line) and from the fitted mixture (below it)."""
-    from cxr_pipeline.training.sampling import ImageGenerator
+    """Draw from the prior (above the line) and from the fitted mixture (below it).
 
+    Raises:
+        ValueError: If the weights are not those that `config` was written for.
+    """
+    from cxr_pipeline.training.sampling import ImageGenerator
+    from cxr_pipeline.training.saved_model import require_own_weights
+
+    require_own_weights(config, weights)
     parts = []
     for sampler in ("prior", "mixture"):
         own = config | {"parameters": config["parameters"] | {"sampler": sampler}}
