@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from cxr_pipeline.data.files import file_digest
+from cxr_pipeline.data.files import file_digest, json_digest
 from cxr_pipeline.data.store import open_store
 from cxr_pipeline.models.encoder_weights import load_encoder_weights
 from cxr_pipeline.models.encoders import ImageEncoder
-from cxr_pipeline.training.checkpoint import Learner, find_checkpoint, write_checkpoint
+from cxr_pipeline.training.checkpoint import DIGEST, Learner, find_checkpoint, write_checkpoint
 from cxr_pipeline.training.saved_model import CONFIG, WEIGHTS, load_model, save_model
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -208,11 +208,10 @@ def test_a_checkpoint_s_tensors_that_its_record_vouches_for(tmp_path, trap, one_
     )  # fmt: skip
     (tensors,) = tmp_path.glob("*.safetensors")
     (record,) = tmp_path.glob("*.json")
-    old = file_digest(tensors)
     tensors.write_bytes(trap)
-    text = record.read_text()
-    assert old in text
-    record.write_text(text.replace(old, file_digest(tensors)))
+    content = json.loads(record.read_text()) | {"sha256": file_digest(tensors)}
+    del content[DIGEST]
+    record.write_text(json.dumps(content | {DIGEST: json_digest(content)}))
     found = find_checkpoint(tmp_path)
     assert found is not None
     assert f"checkpoint '{tensors}' holds no tensors" in one_line_error(found.restore, learner)
