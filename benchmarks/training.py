@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from cases import BATCH, bare_steps, build_task, random_examples, settings
+from cases import BATCH, bare_steps, build_task, parameters, random_examples, settings
 from reference import textbook
 from timing import compare, compare_seconds, seconds_of
 
@@ -17,7 +17,7 @@ from cxr_pipeline.training.precision import choose_precision
 from cxr_pipeline.training.task import Task
 from cxr_pipeline.training.watching import HeldOut, Watchers
 
-LOOP_STEPS = 100
+STEPS_PER_EPOCH = 100
 HELD_OUT = 256
 FEW, MANY = 1_000, 100_000
 TEN_STEPS = 10
@@ -38,8 +38,8 @@ def step(case: str, rounds: int = 5) -> dict[str, float]:
 def whole_loop(case: str) -> dict[str, float]:
     """The whole of `engine.train` against its bare step; images a second.
 
-    A hundred steps, as many as lie between two checkpoints, over one epoch of as many images. All
-    is done as often as `conf/base` has it. Whenever the engine reports its losses, the bare steps
+    As many steps as lie between two checkpoints, in epochs of a hundred. All is done as often as
+    `conf/base` has it. Whenever the engine reports its losses, the bare steps
     of another session are timed, so that both see the same moods of the machine; that time does
     not count as the loop's.
 
@@ -47,6 +47,7 @@ def whole_loop(case: str) -> dict[str, float]:
         As `compare` does, and the share of the loop's time that its own steps took: no other
         session is needed for that, so that it is the steadier of the two.
     """
+    steps = parameters(case)["checkpoint_every"]
     marks: dict[str, float] = {}
     bare: list[float] = []
 
@@ -79,14 +80,14 @@ def whole_loop(case: str) -> dict[str, float]:
 
         outcome = train(
             timed_task,
-            random_examples(case, LOOP_STEPS * BATCH),
+            random_examples(case, STEPS_PER_EPOCH * BATCH),
             HeldOut(random_examples(case, HELD_OUT), "validation"),
-            settings(case, steps=LOOP_STEPS, accelerator="cpu"),
+            settings(case, steps=steps, accelerator="cpu"),
             checkpoints=Path(folder),
             identity={},
             watchers=Watchers(on_metrics, lambda number, drawn: None),
         )
-    images = LOOP_STEPS * BATCH
+    images = steps * BATCH
     seconds = marks["ended"] - marks["begun"] - sum(bare)
     rates = {"ours": images / seconds, "plain": BARE_STEPS * len(bare) * BATCH / sum(bare)}
     return rates | {"ratio": rates["ours"] / rates["plain"], "share": outcome.seconds / seconds}
