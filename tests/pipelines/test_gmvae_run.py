@@ -58,7 +58,7 @@ def config(finished):
     [
         "06_models/gmvae/weights.safetensors",
         "06_models/gmvae/config.json",
-        "06_models/gmvae/checkpoint/000001_step_2.safetensors",
+        "06_models/gmvae/checkpoint/000002_step_2.safetensors",
         "07_model_output/gmvae/provenance.json",
         "08_reporting/gmvae/samples.png",
         "08_reporting/gmvae/losses.png",
