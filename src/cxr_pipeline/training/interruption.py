@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 logger = logging.getLogger(__name__)
 
@@ -18,7 +19,7 @@ class Deferred:
     def __init__(self) -> None:
         self.number: int | None = None
         """The signal that came, if one did."""
-        self.previous: dict[int, object] = {}
+        self.previous: dict[int, Any] = {}
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """Take a signal (see `signal.signal`)."""
@@ -32,7 +33,7 @@ class Deferred:
     def restore(self) -> None:
         """Let signals act as before."""
         for number, handler in self.previous.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
+            signal.signal(number, handler)
         self.previous.clear()
 
     def deliver(self, number: int | None) -> None:
