@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/bash
 
-.PHONY: run test test-slow bench lint format install lock clean help
+.PHONY: run compare test test-slow bench lint format install lock clean help
 
 help: ## say what each target does
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -27,6 +27,9 @@ run: install ## train the GAN on the sample data and say where to look
 	@echo "          data/07_model_output/gan/               the same as a data set"
 	@echo "Browse    $(BIN)/kedro viz                        the pipelines"
 	@echo "          $(BIN)/kedro mlflow ui                  the runs, side by side"
+
+compare: install ## open MLflow's comparison of the newest run of each model
+	$(BIN)/kedro compare
 
 test: install lint ## lint, check types and imports, run the tests
 	$(BIN)/python -m pytest

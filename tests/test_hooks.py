@@ -1,3 +1,4 @@
+import re
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,12 +15,12 @@ from cxr_pipeline.hooks import (
     check_raw_dir,
     encoders_of,
     git_commit,
-    run_command,
     run_name,
     trainings_of,
 )
 from cxr_pipeline.parameters import check_parameters, source_digest
 from cxr_pipeline.pipeline_registry import register_pipelines
+from cxr_pipeline.tracking import run_command
 from cxr_pipeline.tracking.sending import sender
 from cxr_pipeline.training.run import own_identity
 
@@ -50,9 +51,22 @@ def test_what_the_shell_would_take_apart_is_quoted():
 
 
 def test_a_run_s_name_says_pipeline_data_and_what_was_set():
-    name = run_name(RUN, "/data/nih1000")
-    assert name.startswith("gan epochs=40 seed=1 nih1000 ")
-    assert run_name({"pipeline_names": None}, "data/01_raw/sample").startswith("everything sample ")
+    name = run_name(RUN, PIPELINES["gan"], "/data/nih1000")
+    assert re.fullmatch(r"gan on nih1000, epochs=40, seed=1, \d\d-\d\d \d\d:\d\d", name)
+    everything = run_name({}, PIPELINES["__default__"], "data/01_raw/sample")
+    assert everything.startswith("everything on sample, ")
+
+
+def test_only_a_run_that_reads_the_data_is_named_by_it():
+    name = run_name({"pipeline_names": ["reporting"]}, PIPELINES["reporting"], "/data/nih1000")
+    assert re.fullmatch(r"reporting, \d\d-\d\d \d\d:\d\d", name)
+
+
+def test_one_model_s_run_of_several_is_named_by_what_was_set_for_it():
+    given = {"labels": {"seed": 3}, "gan": {"epochs": 4}, "vae": {"epochs": 5}}
+    run = {"runtime_params": {"raw_dir": "/data/nih1000", **given}}
+    name = run_name(run, PIPELINES["__default__"], "/data/nih1000", "vae")
+    assert name.startswith("vae on nih1000, labels.seed=3, epochs=5, ")
 
 
 def test_the_commit_says_when_files_differ_from_it(tmp_path: Path):

@@ -68,6 +68,40 @@ def run(**arguments: Any) -> None:
             raise click.ClickException(root_message(error)) from error
 
 
+@cli.command(name="compare")
+@click.argument("runs", nargs=-1)
+@click.option("--port", default=5000, show_default=True, help="Where MLflow listens.")
+@click.option("--no-browser", is_flag=True, help="Only print the address.")
+@click.pass_obj
+def compare(metadata: Any, runs: tuple[str, ...], port: int, no_browser: bool) -> None:
+    """Open MLflow's comparison of the newest finished run of each model.
+
+    RUNS are others to compare: models (gan), ids of runs or how they begin, names of runs. MLflow's
+    pages stay until Ctrl-C.
+    """
+    from cxr_pipeline.tracking.compare import comparison_url, runs_to_compare, start_server
+
+    uri = tracking.tracking_uri(metadata.project_path)
+    server = None
+    try:
+        chosen = runs_to_compare(uri, runs)
+        server = None if uri.startswith("http") else start_server(uri, port)
+    except USER_ERRORS as error:
+        raise click.ClickException(root_message(error)) from error
+    for run in chosen:
+        click.echo(f"{run.info.run_id[:8]}  {run.info.run_name}")
+    address = comparison_url(uri if server is None else f"http://127.0.0.1:{port}", chosen)
+    click.echo(address)
+    if not no_browser:
+        click.launch(address)
+    if server is not None:
+        with server:  # which gets Ctrl-C as well
+            try:
+                server.wait()
+            except KeyboardInterrupt:
+                server.terminate()
+
+
 @contextmanager
 def ending_runs_on_signals() -> Iterator[None]:
     """End MLflow's run as KILLED on Ctrl-C (exit code 130) and SIGTERM (143)."""

@@ -1,10 +1,9 @@
 """What happens around a Kedro run: it is checked first, then the MLflow run is named and tagged."""
 
 import logging
-import shlex
 import subprocess
 from collections.abc import Iterator
-from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +15,10 @@ from kedro.pipeline.node import Node
 from pydantic import BaseModel
 
 from cxr_pipeline import tracking
-from cxr_pipeline.data.store import ImageStore
 from cxr_pipeline.parameters import Parameters, check_parameters, source_digest
 from cxr_pipeline.pipelines.sweeps.nodes import beta_members, checkpoint_folder, version_members
 
 logger = logging.getLogger(__name__)
-
-# Kedro's record of a run -> the option that was typed.
-COMMAND_OPTIONS = {
-    "tags": "tags",
-    "node_names": "nodes",
-    "from_nodes": "from-nodes",
-    "to_nodes": "to-nodes",
-    "from_inputs": "from-inputs",
-    "to_outputs": "to-outputs",
-    "namespaces": "namespaces",
-}
-
 
 Training = tuple[str, dict[str, Any], Path]
 """model, its parameters in JSON's types, the folder of its checkpoint"""
@@ -63,11 +49,12 @@ class PreflightHooks:
 
         tracking.note_source(source_digest(self.parameters))
         made, interrupted = pipeline.all_outputs(), None
+        alone = len(trainings) == 1 and f"{trainings[0][0]}.train" in nodes
         for model, own, checkpoints in trainings:
             planned = "images" in made and model != "gmvae"
             size = self.parameters.preprocessing.size if planned else None
             notes = check_training(model, own, checkpoints, image_size=size)
-            interrupted = interrupted or tracking.run_to_continue(notes)
+            interrupted = interrupted or tracking.run_to_continue(notes, alone=alone)
         for encoder in encoders:
             check_encoder(encoder, self.parameters.gmvae.weights)
         self.trainings = trainings
@@ -94,16 +81,22 @@ class ProjectHooks:
     # Last: what it describes is the run that kedro-mlflow has begun.
     @hook_impl(trylast=True)
     def before_pipeline_run(
-        self, run_params: dict[str, Any], catalog: CatalogProtocol[Any, Any]
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
     ) -> None:
-        """Give the MLflow run a name and tags that tell it from the others."""
+        """Give the MLflow run a name and tags that tell it from the others.
+
+        Models have a run each: the run itself, where it trains one, else runs nested in it.
+        """
+        name = partial(run_name, run_params, pipeline, catalog.load("params:raw_dir"))
+        models = sorted({str(n.namespace) for n in pipeline.nodes if n.short_name == "train"})
+        alone = {tracking.MODEL_TAG: models[0]} if len(models) == 1 else {}
         commit = git_commit(Path(run_params["project_path"]))
         tracking.describe_run(
-            run_name(run_params, catalog.load("params:raw_dir")),
-            {"command": run_command(run_params), "git_commit": commit},
+            name(),
+            {"command": tracking.run_command(run_params), "git_commit": commit, **alone},
             resumed=self.context.mlflow.tracking.run.id is not None,
         )
-        self.catalog = catalog
+        tracking.expect_models({} if alone else {model: name(model) for model in models})
 
     @hook_impl(tryfirst=True)
     def before_node_run(self, node: Node, inputs: dict[str, Any]) -> None:
@@ -117,28 +110,6 @@ class ProjectHooks:
                 inputs[name] = value.model_dump(mode="json")
             elif name.startswith("params:") and isinstance(value, tuple):
                 inputs[name] = list(value)  # as within a model, so that both are logged alike
-
-    @hook_impl
-    def after_dataset_loaded(self, data: Any) -> None:
-        """Tag the run with the images it is about to use, so that a killed run has the tags too."""
-        if isinstance(data, ImageStore):
-            tracking.tag_run(
-                {
-                    "data": data.manifest["data"],
-                    "image_store": data.version,
-                    "image_store_digest": data.digest,
-                    "images_kept": str(data.manifest["kept"]),
-                    "images_quarantined": str(data.manifest["quarantined"]),
-                }
-            )
-
-    @hook_impl
-    def after_dataset_saved(self, dataset_name: str) -> None:
-        """Keep a copy in MLflow of what the catalog says belongs there."""
-        dataset = self.catalog[dataset_name]
-        folder = (getattr(dataset, "metadata", None) or {}).get("mlflow")
-        if folder:
-            tracking.log_file(Path(dataset._filepath), folder)
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
@@ -202,35 +173,25 @@ def encoders_of(nodes: set[str], parameters: Parameters) -> list[str]:
     return sorted({row.encoder for row in rows})
 
 
-def run_command(run_params: dict[str, Any]) -> str:
-    """Rebuild the command line of a run, its environment and parameters included."""
-    parts = ["kedro", "run"]
-    if run_params.get("pipeline_names"):
-        parts.append(f"--pipelines={','.join(run_params['pipeline_names'])}")
-    if run_params.get("env"):
-        parts.append(f"--env={run_params['env']}")
-    for option, name in COMMAND_OPTIONS.items():
-        if run_params.get(option):
-            parts.append(f"--{name}={','.join(run_params[option])}")
-    versions = run_params.get("load_versions") or {}
-    if versions:
-        parts.append("--load-versions=" + ",".join(f"{k}:{v}" for k, v in versions.items()))
-    parameters = tracking.flattened(run_params.get("runtime_params") or {})
-    if parameters:
-        parts.append("--params=" + ",".join(f"{key}={value}" for key, value in parameters.items()))
-    return shlex.join(parts)
+def run_name(run_params: dict[str, Any], pipeline: Pipeline, raw_dir: str, model: str = "") -> str:
+    """Name a run by its pipeline, its data, what was set on the command line, and the time.
 
-
-def run_name(run_params: dict[str, Any], raw_dir: str) -> str:
-    """Name a run by its pipeline, what was set on the command line, its data, and the time."""
+    Args:
+        run_params: Kedro's.
+        pipeline: What is run.
+        raw_dir: The data, which a name has if the pipeline reads it.
+        model: Where a run is one model's of several, which.
+    """
     pipelines = "+".join(run_params.get("pipeline_names") or ["everything"])
-    settings = [
-        f"{key.removeprefix(f'{pipelines}.')}={value}"
-        for key, value in tracking.flattened(run_params.get("runtime_params") or {}).items()
-        if key != "raw_dir"
-    ]
-    time = datetime.now().strftime("%m-%d %H:%M:%S")
-    return " ".join([pipelines, *settings, Path(raw_dir).name, time])
+    given = tracking.flattened(run_params.get("runtime_params") or {})
+    others = tuple(f"{name}." for name in tracking.TITLES if model and name != model)
+    settings = {
+        key.removeprefix(f"{model or pipelines}."): value
+        for key, value in given.items()
+        if key != "raw_dir" and not key.startswith(others)
+    }
+    data = Path(raw_dir).name if "params:raw_dir" in pipeline.inputs() else None
+    return tracking.run_name(model or pipelines, data, settings)
 
 
 def git_commit(project: Path) -> str:

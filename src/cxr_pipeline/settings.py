@@ -7,12 +7,13 @@ from omegaconf.resolvers import oc
 from cxr_pipeline import tracking
 from cxr_pipeline.hooks import PreflightHooks, ProjectHooks
 from cxr_pipeline.tracking.hook import TrackingHook
+from cxr_pipeline.tracking.recording import RecordingHooks
 from cxr_pipeline.turns import TurnHooks
 
 PROJECT = Path(__file__).resolve().parents[2]
 
 # The last of these goes first, but for hooks marked `tryfirst` and `trylast`.
-HOOKS = (TurnHooks(), PreflightHooks(), ProjectHooks(), TrackingHook())
+HOOKS = (TurnHooks(), PreflightHooks(), ProjectHooks(), RecordingHooks(), TrackingHook())
 
 # In its place stands `TrackingHook`. Its releases have spelt the name in both ways.
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-mlflow", "kedro_mlflow")

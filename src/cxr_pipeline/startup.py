@@ -31,6 +31,8 @@ def prepare() -> None:
     # A server that does not answer is given up after seconds, not MLflow's quarter of an hour.
     for name, value in SERVER_PATIENCE.items():
         os.environ.setdefault(name, value)
+    # A bar for each config.json that is copied.
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     # `kedro mlflow ui` starts `mlflow` by name, which lies beside the `kedro` that was called.
     os.environ["PATH"] = os.pathsep.join(
         [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
@@ -45,5 +47,7 @@ def prepare() -> None:
     # Says at the first run that it makes its tables, and of a database in trouble a traceback,
     # where ours is a warning.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    # Says that it looks at the example beside a model.
+    logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)
     # Warns of each new attempt to reach MLflow's server.
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)

@@ -5,6 +5,8 @@ import json
 import re
 import shutil
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import mlflow
@@ -14,6 +16,8 @@ import pytest
 from safetensors.torch import load_file
 from tests.conftest import FEW_IMAGES, Project, read_picture
 from tests.table_4 import TABLE_4
+
+from cxr_pipeline import load_generator
 
 PARAMETERS = "gan.max_steps=3,gan.batch_size=4,gan.samples=5,gan.precision=32-true"
 
@@ -205,18 +209,136 @@ def test_mlflow_keeps_one_finished_run_a_command(finished):
     assert run.data.tags["images_quarantined"] == "1"
     assert len(run.data.tags["git_commit"]) == 40
     assert run.data.tags["data"] == "raw_dir"
-    assert run.data.params["gan.max_steps"] == "3"
-    assert run.data.params["gan.learning_rate"] == "0.0002"
+    assert run.data.tags["model"] == "gan"
+    assert run.data.params["max_steps"] == "3"
+    assert run.data.params["learning_rate"] == "0.0002"
     assert run.data.params["labels.seed"] == "0"
+    # Of the models that only were counted nothing is said.
+    assert not [name for name in run.data.params if name.startswith(("gan", "vae", "gmvae"))]
     losses = client.get_metric_history(run.info.run_id, "loss/generator")
     assert [metric.step for metric in losses] == [3]
     assert "speed/images_per_second" in run.data.metrics
     assert "speed/mean_images_per_second" in run.data.metrics
     assert "quality/diversity" in run.data.metrics
+    assert run.data.metrics["size/parameters"] == 6_402_880
+    config = json.loads(data(finished, "06_models/gan/config.json").read_text())
+    an_epoch = config["training_images"] / config["images_per_second"]
+    assert run.data.metrics["speed/seconds_per_epoch"] == pytest.approx(an_epoch)
     folders = {item.path for item in client.list_artifacts(run.info.run_id)}
-    assert {"images", "labels", "model", "preprocessing", "report", "samples"} <= folders
+    assert {"images", "labels", "preprocessing", "report", "samples", "training"} <= folders
     grids = [item.path for item in client.list_artifacts(run.info.run_id, "images")]
     assert any(re.search(r"gan_samples.step.3.timestamp", path) for path in grids), grids
+
+
+def test_the_run_says_what_it_made_and_where_to_look(finished):
+    client = mlflow.MlflowClient(finished.database)
+    run = newest_run(client)
+    text = run.data.tags["mlflow.note.content"]
+    assert text.startswith("**LSGAN**: 3 steps of 4 images (")
+    assert "on raw_dir at 128 px, seed 0, 32-true" in text
+    assert "| quality/diversity | " in text
+    assert "- `samples/`" in text
+    assert f"```\n{run.data.tags['command']}\n```" in text
+
+
+def test_the_image_store_is_the_run_s_input(finished):
+    run = newest_run(mlflow.MlflowClient(finished.database))
+    (known,) = run.inputs.dataset_inputs
+    assert known.dataset.name == "raw_dir 128 px"
+    assert run.data.tags["image_store_digest"].startswith(known.dataset.digest)
+    counts = json.loads(known.dataset.profile)
+    assert (counts["num_rows"], counts["images_quarantined"]) == (FEW_IMAGES - 1, 1)
+    labels = pd.read_parquet(data(finished, "02_intermediate/labels.parquet"))
+    assert sum(counts["splits"].values()) == FEW_IMAGES - 1
+    assert 0 <= labels["Effusion"].sum() - counts["findings"]["Effusion"] <= 1  # the broken image
+
+
+def test_each_finished_run_is_a_registered_version_with_its_numbers(finished):
+    client = mlflow.MlflowClient(finished.database)
+    run = newest_run(client)
+    versions = client.search_model_versions("name = 'gan'")
+    assert sorted(int(version.version) for version in versions) == [1, 2]
+    (version,) = (version for version in versions if version.run_id == run.info.run_id)
+    assert version.tags["steps"] == "3"
+    assert version.tags["size/parameters"] == "6402880"
+    assert version.tags["image_store_digest"] == run.data.tags["image_store_digest"]
+    diversity = run.data.metrics["quality/diversity"]
+    assert float(version.tags["quality/diversity"]) == pytest.approx(diversity, rel=1e-4)
+    assert version.description.startswith("**LSGAN**: 3 steps")
+
+
+def newest_run(client):
+    (experiment,) = client.search_experiments(filter_string="name = 'cxr_pipeline'")
+    named = "attributes.run_name LIKE 'gan %'"
+    newest_first = ["attributes.start_time DESC"]
+    return client.search_runs([experiment.experiment_id], named, order_by=newest_first)[0]
+
+
+def logged_model(database):
+    client = mlflow.MlflowClient(database)
+    run = newest_run(client)
+    (made,) = run.outputs.model_outputs
+    return Path(client.get_logged_model(made.model_id).artifact_location)
+
+
+def test_the_logged_model_holds_the_weights_once_and_no_pickle(finished):
+    folder = logged_model(finished.database)
+    files = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+    core = {path for path in files if path.startswith("code/cxr_pipeline/")}
+    assert files - core == {
+        "MLmodel",
+        "artifacts/config.json",
+        "artifacts/weights.safetensors",
+        "conda.yaml",
+        "input_example.json",
+        "python_env.yaml",
+        "requirements.txt",
+        "served_model.py",
+        "serving_input_example.json",
+    }
+    assert {path.split("/")[2] for path in core} == {
+        *("__init__.py", "randomness.py", "data", "losses", "models", "training")
+    }
+    assert all(path.endswith(".py") for path in core)
+    weights = data(finished, "06_models/gan/weights.safetensors").read_bytes()
+    assert (folder / "artifacts/weights.safetensors").read_bytes() == weights
+    kept = list(Path(finished.folder / "mlartifacts").rglob("weights.safetensors"))
+    kept += list(Path(finished.folder / "mlruns").rglob("weights.safetensors"))
+    assert len(kept) == 2  # of each run one
+
+
+ELSEWHERE = """
+import sys
+sys.meta_path = [finder for finder in sys.meta_path if "editable" not in repr(finder).lower()]
+sys.path = [path for path in sys.path if path and not path.endswith("src")]
+import importlib.util
+assert importlib.util.find_spec("cxr_pipeline") is None
+import mlflow.pyfunc
+mlflow.set_tracking_uri(sys.argv[1])
+model = mlflow.pyfunc.load_model("models:/gan/2")
+images = model.predict({"n": 4, "seed": 0})
+assert not [name for name in sys.modules if name.split(".")[0] in ("kedro", "kedro_mlflow")]
+import base64, numpy, cxr_pipeline
+assert cxr_pipeline.__file__.startswith(sys.argv[2]), cxr_pipeline.__file__
+(png,) = model.predict({"n": 1, "seed": 0, "png": True})
+open(sys.argv[4], "wb").write(base64.b64decode(png))
+numpy.save(sys.argv[3], images, allow_pickle=False)
+"""
+
+
+def test_mlflow_loads_the_registered_model_in_a_process_that_knows_nothing_of_the_project(
+    finished, tmp_path
+):
+    folder = logged_model(finished.database)
+    places = [str(folder), str(tmp_path / "images.npy"), str(tmp_path / "image.png")]
+    command = [sys.executable, "-I", "-c", ELSEWHERE, finished.database, *places]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    images = np.load(places[1])
+    assert (images.dtype, images.shape) == (np.uint8, (4, 128, 128))
+    expected = load_generator(data(finished, "06_models/gan")).pictures(4, seed=0)
+    assert np.array_equal(images, np.stack(list(expected)))
+    assert np.array_equal(read_picture(Path(places[2])), images[0])
 
 
 def test_no_patient_reaches_mlflow(finished, few_images):

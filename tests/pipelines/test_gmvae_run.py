@@ -161,6 +161,7 @@ def test_the_history_holds_losses_and_how_the_mixture_is_used(finished):
         "latent/active_units",
         "latent/components_in_use",
         "latent/component_entropy",
+        "quality/reconstruction_rmse",
     ):
         assert steps[name] == [2]
     assert np.isfinite(history["value"]).all()
@@ -189,8 +190,8 @@ def test_mlflow_keeps_parameters_metrics_and_pictures(finished):
     runs = client.search_runs([experiment.experiment_id])
     assert [run.info.status for run in runs] == ["FINISHED", "FINISHED"]
     run = runs[0]
-    assert run.data.params["gmvae.version"] == "fs_v3"
-    assert run.data.params["gmvae.row.decoder"] == "1"
+    assert run.data.params["version"] == "fs_v3"
+    assert run.data.params["row.decoder"] == "1"
     assert {"loss/total", "validation/loss", "latent/components_in_use"} <= run.data.metrics.keys()
     samples = {item.path for item in client.list_artifacts(run.info.run_id, "samples")}
     assert samples == {"samples/samples.png", "samples/reconstructions.png"}

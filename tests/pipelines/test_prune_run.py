@@ -1,6 +1,5 @@
 """`kedro run --pipeline=prune`, once for real."""
 
-import json
 from pathlib import Path
 
 import mlflow
@@ -10,8 +9,10 @@ import pandas as pd
 def train(client: mlflow.MlflowClient, experiment: str, folder: Path) -> str:
     """Record a run as training leaves it, without the training."""
     run = client.create_run(experiment).info.run_id
-    (folder / "config.json").write_text(json.dumps({"model": "gan"}))
-    client.log_artifact(run, str(folder / "config.json"), "model")
+    (folder / "weights.safetensors").write_bytes(b"weights")
+    tags = {"model": "gan"}
+    model = client.create_logged_model(experiment, "gan", source_run_id=run, tags=tags)
+    client.log_model_artifact(model.model_id, str(folder / "weights.safetensors"))
     client.set_terminated(run)
     return run
 
@@ -63,8 +64,9 @@ def test_old_versions_are_removed_and_listed(project, raw_dir, tmp_path):
     assert "Freed 2.4 MB, 3 of 7 versions" in printed
     assert "WARNING" not in printed
     assert list(map(names, folders)) == [{small_store}, {new_store}, {new_features}]
-    assert client.list_artifacts(old_run, "model") == []
-    assert client.list_artifacts(new_run, "model")
+    (left,) = client.search_logged_models([experiment])
+    assert left.source_run_id == new_run
+    assert client.list_logged_model_artifacts(left.model_id)
     # What is pruned is no experiment: it leaves no run behind.
     assert len(client.search_runs([experiment])) == runs
 

@@ -107,7 +107,7 @@ def test_mlflow_keeps_parameters_metrics_and_pictures(finished, history):
     (run,) = client.search_runs([experiment.experiment_id])
     assert run.info.status == "FINISHED"
     assert "beta=0.1" in run.info.run_name
-    assert run.data.params["vae.beta"] == "0.1"
+    assert run.data.params["beta"] == "0.1"
     last = history.groupby("metric")["value"].last()
     for metric in ("loss/total", "validation/kl", "validation/loss", "latent/active_units"):
         assert run.data.metrics[metric] == pytest.approx(last[metric])

@@ -1,8 +1,8 @@
 """Real runs in a real database, with real files."""
 
 import datetime
-import json
 import logging
+import uuid
 from pathlib import Path
 
 import mlflow
@@ -41,13 +41,18 @@ def trained(client, experiment, tmp_path):
     """Record a run that trained a model, each a second after the one before."""
     clock = iter(range(1_750_000_000_000, 1_760_000_000_000, 1000))
 
-    def make(model="gan", status="FINISHED", config=None):
+    folder = tmp_path / "model"
+    (folder / "artifacts").mkdir(parents=True)
+    (folder / "MLmodel").write_text("flavors")
+    (folder / "artifacts/weights.safetensors").write_bytes(bytes(1000))
+
+    def make(model="gan", status="FINISHED", tags=None):
         run = client.create_run(experiment, start_time=next(clock)).info.run_id
-        (tmp_path / "config.json").write_text(config or json.dumps({"model": model}))
-        (tmp_path / "weights.safetensors").write_bytes(bytes(1000))
-        for file in ("config.json", "weights.safetensors"):
-            client.log_artifact(run, str(tmp_path / file), "model")
-        client.log_artifact(run, str(tmp_path / "config.json"), "training")
+        tags = {"model": model} if tags is None else tags
+        made = client.create_logged_model(experiment, model, source_run_id=run, tags=tags)
+        client.log_model_artifacts(made.model_id, str(folder))
+        client.finalize_logged_model(made.model_id, "READY")
+        client.log_artifact(run, str(folder / "MLmodel"), "training")
         client.log_metric(run, "loss/generator", 0.5)
         if status != "RUNNING":
             client.set_terminated(run, status, end_time=next(clock))
@@ -60,11 +65,31 @@ def actions(table):
     return dict(zip(table["version"], table["action"], strict=True))
 
 
+def models(client, run):
+    experiment = client.get_run(run).info.experiment_id
+    return client.search_logged_models([experiment], f"source_run_id = '{run}'")
+
+
 def files(client, run):
-    return {item.path for item in client.list_artifacts(run, "model")}
+    """What there is of a run's model; nothing where MLflow knows of none."""
+    folders = [Path(model.artifact_location) for model in models(client, run)]
+    return {path.name for folder in folders for path in folder.rglob("*") if path.is_file()}
 
 
-WHOLE = {"model/config.json", "model/weights.safetensors"}
+WHOLE = {"MLmodel", "weights.safetensors"}
+
+
+@pytest.fixture
+def register(client):
+    """Register a run's model as a version."""
+    client.create_registered_model(name := f"gan {uuid.uuid4().hex}")
+
+    def make(run):
+        (model,) = models(client, run)
+        source = f"models:/{model.model_id}"
+        return client.create_model_version(name, source, run_id=run, await_creation_for=0)
+
+    return make
 
 
 def test_the_newest_runs_keep_their_model_and_older_ones_lose_it(client, trained, caplog):
@@ -74,7 +99,7 @@ def test_the_newest_runs_keep_their_model_and_older_ones_lose_it(client, trained
     assert table["version"].tolist() == runs[::-1]
     assert table["action"].tolist() == ["kept", "kept", "removed", "removed"]
     assert set(table["kind"]) == {"gan model"}
-    assert set(table["bytes"]) == {1000 + len(json.dumps({"model": "gan"}))}
+    assert set(table["bytes"]) == {1000 + len("flavors")}
     assert str(table["last_used"].iloc[3]) == "2025-06-15 15:06:41+00:00"
     assert [files(client, run) for run in runs] == [set(), set(), WHOLE, WHOLE]
     line = f"Removed gan model {runs[0]}: last used 2025-06-15 15:06 UTC, 0.0 MB"
@@ -127,13 +152,29 @@ def test_a_run_still_running_is_left_alone(client, trained):
     assert files(client, running) == WHOLE
 
 
-@pytest.mark.parametrize("config", ["no JSON", "{}", "[1]"])
-def test_a_folder_that_names_no_model_is_left_alone_and_said_so(client, trained, config, caplog):
-    foreign = trained(config=config)
+def test_a_model_that_the_project_did_not_log_is_not_looked_at(client, trained):
+    foreign = trained(tags={})
     own = trained()
-    assert actions(prune_models(keep=1, dry_run=False)) == {own: "kept", foreign: "left alone"}
+    assert actions(prune_models(keep=1, dry_run=False)) == {own: "kept"}
     assert files(client, foreign) == WHOLE
-    assert f"Run {foreign}: model/config.json names no model" in caplog.messages
+
+
+def test_registered_versions_go_with_the_model(client, trained, register):
+    old, new = trained(), trained()
+    gone, kept = register(old), register(new)
+    prune_models(keep=1, dry_run=False)
+    left = client.search_model_versions(f"name = '{kept.name}'")
+    assert [version.version for version in left] == [kept.version]
+    assert gone.version != kept.version
+    assert models(client, old) == []
+
+
+def test_a_version_that_has_an_alias_is_in_use_and_keeps_its_model(client, trained, register):
+    old, new = trained(), trained()
+    version = register(old)
+    client.set_registered_model_alias(version.name, "best", version.version)
+    assert actions(prune_models(keep=1, dry_run=False)) == {new: "kept", old: "left alone"}
+    assert files(client, old) == WHOLE
 
 
 def test_runs_of_other_experiments_and_runs_without_a_model_are_not_looked_at(
@@ -159,7 +200,7 @@ def test_the_runs_of_a_sweep_s_members_hold_no_model_to_prune(client, trained, t
     assert client.list_artifacts(member, "samples")
 
 
-def refuse(repository, path):
+def refuse(repository):
     raise NotImplementedError("no removing here\nat all")
 
 
@@ -175,7 +216,7 @@ def test_a_server_that_removes_nothing_is_an_error_of_one_line(
     monkeypatch.setattr(LocalArtifactRepository, "delete_artifacts", answer)
     with pytest.raises(ValueError, match=r"or raise prune\.models$") as caught:
         prune_models(keep=1, dry_run=False)
-    folder = Path(client.get_run(old).info.artifact_uri) / "model"
+    folder = models(client, old)[0].artifact_location
     assert str(caught.value).startswith(f"MLflow does not remove '{folder}' ({reason}): ")
     assert "\n" not in str(caught.value)
     assert "model_pruned" not in client.get_run(old).data.tags

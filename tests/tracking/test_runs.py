@@ -7,7 +7,9 @@ import mlflow
 import pytest
 
 from cxr_pipeline import tracking
-from cxr_pipeline.tracking.runs import current_run, end_lost_runs, name_of_run
+from cxr_pipeline.tracking import nested
+from cxr_pipeline.tracking.ending import end_lost_runs
+from cxr_pipeline.tracking.runs import current_run, name_of_run
 from cxr_pipeline.tracking.sending import sender
 
 
@@ -24,10 +26,14 @@ def begun(client):
     return notes
 
 
-def test_notes_lead_back_to_the_outermost_run(begun):
-    assert tracking.run_to_continue(begun) == begun["mlflow_parent"]
-    assert tracking.run_to_continue({"mlflow_run": "a"}) == "a"
-    assert tracking.run_to_continue({}) is None
+def test_notes_lead_back_to_the_model_s_run_or_to_the_one_that_it_is_nested_in(begun):
+    def found(notes):
+        return [tracking.run_to_continue(notes, alone=alone) for alone in (True, False)]
+
+    assert found(begun) == [begun["mlflow_run"], begun["mlflow_parent"]]
+    # Trained alone: a command that trains others too is another run.
+    assert found({"mlflow_run": "a"}) == ["a", None]
+    assert found({}) == [None, None]
     assert tracking.notes() == {}
 
 
@@ -36,10 +42,10 @@ def test_a_checkpoint_of_images_from_another_source_has_no_run_to_go_on_with(cli
     with mlflow.start_run() as run, tracking.nested_run("member", {}):
         notes = tracking.notes()
     assert notes["source"] == "a digest"
-    assert tracking.run_to_continue(notes) == run.info.run_id
-    assert tracking.run_to_continue({"mlflow_run": "a"}) is None
+    assert tracking.run_to_continue(notes, alone=False) == run.info.run_id
+    assert tracking.run_to_continue({"mlflow_run": "a"}, alone=True) is None
     tracking.note_source("another")
-    assert tracking.run_to_continue(notes) is None
+    assert tracking.run_to_continue(notes, alone=False) is None
 
 
 def test_a_run_that_goes_on_keeps_what_it_began_with_and_tells_what_is_new(client, begun):
@@ -84,7 +90,7 @@ def test_a_run_that_is_gone_has_no_name(client, begun):
 
 def test_what_a_member_tells_goes_nowhere_if_its_run_could_not_begin(client, monkeypatch):
     with mlflow.start_run() as outer:
-        monkeypatch.setattr(tracking.runs, "MlflowClient", lambda: None)
+        monkeypatch.setattr(nested, "MlflowClient", lambda: None)
         with tracking.nested_run("member", {}):
             assert current_run() is None
             tracking.log_metrics(1, {"loss/x": 1.0})

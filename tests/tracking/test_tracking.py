@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cxr_pipeline import tracking
-from cxr_pipeline.tracking import sending
+from cxr_pipeline.tracking import metrics, sending
 from cxr_pipeline.tracking.sending import sender
 
 PICTURE = np.arange(64, dtype=np.uint8).reshape(8, 8)
@@ -60,6 +60,25 @@ def test_a_killed_run_and_those_it_is_nested_in_say_so(client):
     tracking.finish_run_as_killed()
     for run in (outer, inner):
         assert client.get_run(run.info.run_id).info.status == "KILLED"
+
+
+def test_parameters_are_written_flat_and_numbers_as_numbers(client):
+    parameters = {
+        "learning_rate": 2e-4,
+        "betas": [0.5, 0.999],
+        "selection": {"findings": ("Mass", "Nodule"), "views": []},
+        "max_steps": None,
+    }
+    with mlflow.start_run() as run:
+        tracking.log_parameters(parameters)
+        sender.flush()
+    assert client.get_run(run.info.run_id).data.params == {
+        "learning_rate": "0.0002",
+        "betas": "0.5|0.999",
+        "selection.findings": "Mass|Nodule",
+        "selection.views": "[]",
+        "max_steps": "None",
+    }
 
 
 def test_parameters_within_others_are_named_by_both():
@@ -200,7 +219,7 @@ def test_metrics_that_are_no_finite_numbers_are_taken_with_the_others(client, ca
 
 def test_metrics_that_there_was_no_room_for_are_counted(client, monkeypatch, caplog):
     caplog.set_level(logging.WARNING)
-    monkeypatch.setattr(tracking, "WAITING_METRICS", 2)
+    monkeypatch.setattr(metrics, "WAITING_METRICS", 2)
     with mlflow.start_run() as run:
         with sqlite3.connect("tracking.db") as database:
             database.execute("ALTER TABLE metrics RENAME TO away")

@@ -231,6 +231,28 @@ def test_the_diagnosis_counts_components_in_use_and_active_latents():
     assert kl == pytest.approx((log_q - log_p).mean().item(), rel=1e-3)
     error = found.metrics["validation/reconstruction"]
     assert found.metrics["validation/loss"] == pytest.approx(error + kl)
+    rmse = found.metrics["quality/reconstruction_rmse"]
+    assert rmse == pytest.approx((error / (3 * 224**2)) ** 0.5)
+
+
+def test_the_diversity_is_that_of_draws_from_the_prior():
+    task, examples = set_out([-10.0, 0.0, 10.0, 10.0])
+    found = task.diagnose(examples, "validation", seeded())
+    noise = seeded()
+    task.noise(4, noise)  # the posteriors' comes first
+    drawn = task.sample(noise, examples["findings"])
+    spread = drawn.std(dim=0).mean() / (examples["pixels"] / 255).std(dim=0).mean()
+    assert found.metrics["quality/diversity"] == pytest.approx(float(spread), rel=1e-4)
+
+
+def test_how_far_reconstructions_are_off_does_not_depend_on_the_loss():
+    task, examples = set_out([-10.0, 0.0, 10.0])
+    squared = task.diagnose(examples, "validation", seeded()).metrics
+    task.reconstruction = "bce"
+    entropy = task.diagnose(examples, "validation", seeded()).metrics
+    assert entropy["validation/reconstruction"] != squared["validation/reconstruction"]
+    rmse = "quality/reconstruction_rmse"
+    assert entropy[rmse] == squared[rmse]
 
 
 def test_equal_shares_have_the_entropy_log_k():

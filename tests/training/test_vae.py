@@ -172,11 +172,18 @@ def test_the_elbo_is_taken_apart_on_other_images(overfitted, beta):
         noise = torch.randn(8, 8, generator=random_generator(0, "diagnosis"))
         error, kl = (float(part.mean()) for part in by_hand(vae, others, noise))
         mean, _ = vae.encode(others["pixels"] / 255)
+        # Drawn after the noise above.
+        again = random_generator(0, "diagnosis")
+        torch.randn(8, 8, generator=again)
+        drawn = vae.decode(torch.randn(8, 8, generator=again))
+    spread = drawn.std(dim=0).mean() / (others["pixels"] / 255).std(dim=0).mean()
     assert found.metrics == {
         "validation/loss": pytest.approx(error + beta * kl, rel=1e-4),
         "validation/reconstruction": pytest.approx(error, rel=1e-4),
         "validation/kl": pytest.approx(kl, rel=1e-4),
         "latent/active_units": float((mean.var(dim=0, correction=0) > 0.01).sum()),
+        "quality/diversity": pytest.approx(float(spread), rel=1e-4),
+        "quality/reconstruction_rmse": pytest.approx((error / 128**2) ** 0.5, rel=1e-4),
     }
     assert found.warnings == {}
 

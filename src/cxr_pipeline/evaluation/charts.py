@@ -58,8 +58,8 @@ def diagnostics_chart(history: pd.DataFrame) -> Figure:
     """Draw how training was going, a panel a metric.
 
     Of `GROUPS`, what is there: losses on images held out, with the same loss in training behind
-    them; active latents, and components in use; the diversity of what a GAN draws, and its
-    discriminator's scores; the norms of gradients.
+    them; active latents, and components in use; the diversity of what is drawn, and how far
+    reconstructions are off; a discriminator's scores; the norms of gradients.
 
     Args:
         history: `step`, `metric`, `value`.

@@ -6,25 +6,23 @@ own, whose troubles are warnings (`sending`).
 """
 
 import os
-import time
-from collections import deque
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from mlflow import MlflowClient
-from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
+from cxr_pipeline.tracking.descriptions import TITLES, run_command, run_name
+from cxr_pipeline.tracking.ending import finish_run_as_killed
+from cxr_pipeline.tracking.metrics import log_metrics
+from cxr_pipeline.tracking.nested import MODEL_TAG, expect_models, nested_run
 from cxr_pipeline.tracking.runs import (
     current_run,
     describe_run,
-    finish_run_as_killed,
     flattened,
     log_parameters,
-    nested_run,
     note_source,
     notes,
     run_to_continue,
@@ -33,9 +31,12 @@ from cxr_pipeline.tracking.runs import (
 from cxr_pipeline.tracking.sending import sender
 
 __all__ = [
+    "MODEL_TAG",
+    "TITLES",
     "TrackingError",
     "artifact_location",
     "describe_run",
+    "expect_models",
     "finish_run_as_killed",
     "flattened",
     "log_file",
@@ -45,6 +46,8 @@ __all__ = [
     "nested_run",
     "note_source",
     "notes",
+    "run_command",
+    "run_name",
     "run_to_continue",
     "tag_run",
     "tracking_uri",
@@ -52,23 +55,6 @@ __all__ = [
 
 TrackingError = MlflowException
 """What MLflow raises, such as when its server cannot be reached."""
-
-BATCH = 1000
-"""Metrics that MLflow takes at once."""
-
-REJECTIONS = {
-    "BAD_REQUEST",
-    "INVALID_PARAMETER_VALUE",
-    "INVALID_STATE",
-    "RESOURCE_DOES_NOT_EXIST",
-}
-"""Codes of errors that come again whenever the same is sent."""
-
-WAITING_METRICS = 100_000
-"""Metrics that are kept for an MLflow that is slow or in trouble."""
-
-_waiting: dict[str, deque[Metric]] = {}
-"""Metrics that are not sent yet, of each run."""
 
 
 def tracking_uri(project: Path) -> str:
@@ -79,32 +65,6 @@ def tracking_uri(project: Path) -> str:
 def artifact_location(project: Path) -> str | None:
     """Where a new experiment keeps its files: a server's own place, else beside the database."""
     return None if os.environ.get("MLFLOW_TRACKING_URI") else str(project / "mlartifacts")
-
-
-def log_metrics(step: int, metrics: Mapping[str, float]) -> None:
-    """Record metrics of a training step, without waiting for the server."""
-    run_id = current_run()
-    if run_id is not None:
-        now = int(time.time() * 1000)
-        waiting = _waiting.setdefault(run_id, deque(maxlen=WAITING_METRICS))
-        sender.lose(int(len(waiting) + len(metrics) > WAITING_METRICS))  # the oldest step's
-        waiting.extend(Metric(key, value, now, step) for key, value in metrics.items())
-        send = partial(_send_metrics, run_id, waiting)
-        sender.send(f"the metrics of step {step}", send, key=(run_id, "metrics"))
-
-
-def _send_metrics(run_id: str, waiting: deque[Metric]) -> None:
-    """Send what waits, also what waited in vain before; what MLflow rejects waits no longer."""
-    while waiting:
-        batch = [waiting.popleft() for _ in range(min(BATCH, len(waiting)))]
-        try:
-            MlflowClient().log_batch(run_id, metrics=batch)
-        except BaseException as error:
-            if getattr(error, "error_code", None) in REJECTIONS:
-                sender.lose(len({metric.step for metric in batch}))
-            else:
-                waiting.extendleft(reversed(batch))
-            raise
 
 
 def log_picture(key: str, step: int, picture: npt.NDArray[np.uint8]) -> None:

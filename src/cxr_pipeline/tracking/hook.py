@@ -5,6 +5,7 @@ What it does before a run begins it still does itself; what it would say while n
 """
 
 import logging
+import threading
 from typing import Any
 
 from kedro.framework.context import KedroContext
@@ -15,12 +16,11 @@ from kedro.pipeline.node import Node
 from kedro_mlflow.config.kedro_mlflow_config import KedroMlflowConfig
 from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
 
-from cxr_pipeline.tracking.runs import (
-    end_active_runs,
-    end_lost_runs,
-    log_parameters,
-    name_of_run,
-)
+from cxr_pipeline.tracking.descriptions import TITLES
+from cxr_pipeline.tracking.ending import end_active_runs, end_lost_runs
+from cxr_pipeline.tracking.machine import is_wanted, watch_machine
+from cxr_pipeline.tracking.nested import end_models
+from cxr_pipeline.tracking.runs import log_parameters, name_of_run
 from cxr_pipeline.tracking.sending import reason_of, sender
 
 logger = logging.getLogger(__name__)
@@ -30,6 +30,7 @@ class TrackingHook(MlflowHook):  # type: ignore[misc]
     """Begins and ends MLflow's run beside Kedro's, if MLflow is there; else warns, once."""
 
     run_id: str | None
+    watching: threading.Event | None = None
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -58,6 +59,7 @@ class TrackingHook(MlflowHook):  # type: ignore[misc]
                 self._find_run(tracking)
                 super().before_pipeline_run(run_params, pipeline, catalog)
                 sender.run = self.run_id
+                self.watching = watch_machine(sender.run) if sender.run and is_wanted() else None
             except Exception as error:  # as in `Sender.minding`
                 end_active_runs("KILLED")
                 sender.give_up(reason_of(error))
@@ -91,8 +93,7 @@ class TrackingHook(MlflowHook):  # type: ignore[misc]
     ) -> None:
         """Record a node's parameters."""
         if self._is_mlflow_enabled:
-            own = {name: value for name, value in inputs.items() if name.startswith("params:")}
-            log_parameters({name.removeprefix("params:"): value for name, value in own.items()})
+            log_parameters(parameters_of(node, inputs))
 
     @hook_impl
     def after_pipeline_run(
@@ -113,7 +114,33 @@ class TrackingHook(MlflowHook):  # type: ignore[misc]
         self._end("FAILED")
 
     def _end(self, status: str) -> None:
+        if self.watching is not None:
+            self.watching.set()
+        end_models(status)
         sender.conclude()
         # One that a notebook began is the notebook's to end.
         if not self._already_active_mlflow:
             end_active_runs(status)
+
+
+def parameters_of(node: Node, inputs: dict[str, Any]) -> dict[str, Any]:
+    """Name a node's parameters so that runs of different models line up.
+
+    A model's own are named `batch_size`, not `gan.batch_size`, by the nodes of that model, and not
+    recorded at all by others, which only count or name what may be trained one day. All others keep
+    their names, as `labels.seed`.
+
+    Args:
+        node: The node.
+        inputs: Its inputs; parameters as plain values.
+    """
+    named: dict[str, Any] = {}
+    for key, value in inputs.items():
+        if not key.startswith("params:"):
+            continue
+        section, *rest = key.removeprefix("params:").split(".")
+        if section not in TITLES or (node.namespace or "").startswith(f"{section}_"):
+            named[key.removeprefix("params:")] = value
+        elif section == node.namespace:
+            named |= {".".join(rest): value} if rest else value
+    return named

@@ -1,16 +1,13 @@
 """Old models in MLflow: which runs keep theirs, and removing the others'."""
 
-import logging
-import os
 from collections import Counter
 from datetime import UTC, datetime
 
 import mlflow
 import pandas as pd
 from mlflow import MlflowClient
-from mlflow.entities import Run, RunStatus
+from mlflow.entities import LoggedModel, Run, RunStatus
 from mlflow.exceptions import MlflowException
-from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from cxr_pipeline.data.prune import (
     KEPT,
@@ -21,12 +18,9 @@ from cxr_pipeline.data.prune import (
     say_if_gone,
     version_table,
 )
+from cxr_pipeline.tracking.models import forget_model, remove_files, versions_of
+from cxr_pipeline.tracking.nested import MODEL_TAG
 from cxr_pipeline.tracking.sending import sender
-
-logger = logging.getLogger(__name__)
-
-MODEL_FOLDER = "model"
-"""Where runs keep weights and configuration (`conf/base/catalog_mlflow.yml`)."""
 
 PRUNED_TAG = "model_pruned"
 
@@ -34,9 +28,10 @@ PRUNED_TAG = "model_pruned"
 def prune_models(*, keep: int, dry_run: bool) -> pd.DataFrame:
     """Remove old models from the runs of the active experiment.
 
-    Each model keeps its newest finished runs' weights and configuration, and those of any run that
-    ended otherwise since. Runs before lose them, and nothing else, and are tagged with the date.
-    Runs not ended, and folders that name no model of this project, are left alone.
+    Each model keeps its newest finished runs' models, and those of any run that ended otherwise
+    since. Runs before lose theirs with its registered versions, and nothing else, and are tagged
+    with the date. Left alone are models of runs not ended, those that this project did not log, and
+    those of which a version has an alias: somebody uses it.
 
     Args:
         keep: How many finished runs of each model keep it.
@@ -53,29 +48,28 @@ def prune_models(*, keep: int, dry_run: bool) -> pd.DataFrame:
             f"MLflow at '{mlflow.get_tracking_uri()}' cannot be used ({sender.trouble}): set "
             "MLFLOW_TRACKING_URI to the one that holds the models"
         )
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one a config.json
     client = MlflowClient()
     versions = []
     finished: Counter[str] = Counter()
-    for run in mlflow.search_runs(order_by=["attributes.start_time DESC"], output_format="list"):
-        files = client.list_artifacts(run.info.run_id, MODEL_FOLDER)
-        if not files:
-            continue
-        model = _model_name(run)
-        if not model or not RunStatus.is_terminated(RunStatus.from_string(run.info.status)):
+    for model, run in _models_and_runs(client):
+        name = model.tags[MODEL_TAG]
+        if not RunStatus.is_terminated(RunStatus.from_string(run.info.status)) or _is_used(
+            client, model
+        ):
             action = LEFT_ALONE
-        elif finished[model] < keep:
+        elif finished[name] < keep:
             action = KEPT
         else:
             action = WOULD_REMOVE if dry_run else REMOVED
-        finished[model] += run.info.status == "FINISHED"
+        finished[name] += run.info.status == "FINISHED"
+        size = _bytes(client, model)
         if action == REMOVED:
-            _remove_model(client, run)
+            _remove_model(client, model, run)
         version = Version(
-            f"{model or 'unknown'} model",
+            f"{name} model",
             run.info.run_id,
             datetime.fromtimestamp((run.info.end_time or run.info.start_time) / 1000, UTC),
-            sum(file.file_size or 0 for file in files),
+            size,
             action,
         )
         versions.append(version)
@@ -83,27 +77,47 @@ def prune_models(*, keep: int, dry_run: bool) -> pd.DataFrame:
     return version_table(versions)
 
 
-def _model_name(run: Run) -> str:
-    """Read which model a run trained; empty if its folder does not say."""
-    try:
-        config = mlflow.artifacts.load_dict(f"{run.info.artifact_uri}/{MODEL_FOLDER}/config.json")
-        return str(config["model"])
-    except (MlflowException, OSError, LookupError, TypeError):
-        logger.warning("Run %s: %s/config.json names no model", run.info.run_id, MODEL_FOLDER)
-        return ""
+def _models_and_runs(client: MlflowClient) -> list[tuple[LoggedModel, Run]]:
+    """List the project's models with the runs that trained them, the newest run first."""
+    runs = mlflow.search_runs(order_by=["attributes.start_time DESC"], output_format="list")
+    order = {run.info.run_id: place for place, run in enumerate(runs)}
+    experiments = sorted({run.info.experiment_id for run in runs})
+    found: list[LoggedModel] = []
+    token = None
+    while experiments:
+        page = client.search_logged_models(experiments, page_token=token)
+        found += [m for m in page if MODEL_TAG in m.tags and m.source_run_id in order]
+        token = page.token
+        if not token:
+            break
+    found.sort(key=lambda model: order[model.source_run_id])
+    return [(model, runs[order[model.source_run_id]]) for model in found]
 
 
-def _remove_model(client: MlflowClient, run: Run) -> None:
-    repository = get_artifact_repository(run.info.artifact_uri)
+def _is_used(client: MlflowClient, model: LoggedModel) -> bool:
+    # A search finds versions without their aliases.
+    found = (client.get_model_version(v.name, v.version) for v in versions_of(client, model))
+    return any(version.aliases for version in found)
+
+
+def _bytes(client: MlflowClient, model: LoggedModel, folder: str | None = None) -> int:
+    files = client.list_logged_model_artifacts(model.model_id, folder)
+    return sum(
+        _bytes(client, model, file.path) if file.is_dir else file.file_size or 0 for file in files
+    )
+
+
+def _remove_model(client: MlflowClient, model: LoggedModel, run: Run) -> None:
     reason = "nothing was removed"
     try:
-        repository.delete_artifacts(MODEL_FOLDER)  # type: ignore[no-untyped-call]
+        remove_files(client, model)
     except (MlflowException, NotImplementedError, OSError) as error:
         reason = str(error).partition("\n")[0]
     # Looked up, since of a store that cannot remove files MLflow says nothing.
-    if client.list_artifacts(run.info.run_id, MODEL_FOLDER):
+    if client.list_logged_model_artifacts(model.model_id):
         raise ValueError(
-            f"MLflow does not remove '{run.info.artifact_uri}/{MODEL_FOLDER}' ({reason}): allow it "
+            f"MLflow does not remove '{model.artifact_location}' ({reason}): allow it "
             "there, remove the folder by hand, or raise prune.models"
         )
+    forget_model(client, model)
     client.set_tag(run.info.run_id, PRUNED_TAG, datetime.now(UTC).date().isoformat())

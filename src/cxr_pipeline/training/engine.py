@@ -39,6 +39,8 @@ class Outcome:
     seconds: float
     """Time spent in training steps, interruptions, samples and checkpoints left out."""
     images_per_second: float
+    learned_parameters: int
+    """Numbers that training changes, in all networks."""
     precision: str
     device: str
     warnings: tuple[str, ...]
@@ -124,6 +126,11 @@ def train(
         history=session.history,
         seconds=seconds,
         images_per_second=settings.steps * settings.batch_size / seconds,
+        learned_parameters=sum(
+            parameter.numel()
+            for network in session.networks.values()
+            for parameter in network.parameters()
+        ),
         precision=session.precision,
         device=str(device),
         warnings=warnings,

@@ -16,6 +16,7 @@ from cxr_pipeline.models.gmvae import Gmvae, draw_images
 from cxr_pipeline.models.modes import in_evaluation
 from cxr_pipeline.training.feature_cache import build_encoder
 from cxr_pipeline.training.latents import active_units, posterior_collapse
+from cxr_pipeline.training.quality import diversity, reconstruction_rmse
 from cxr_pipeline.training.saved_model import load_network
 from cxr_pipeline.training.task import (
     Diagnosis,
@@ -31,6 +32,7 @@ __all__ = ["IMAGE_SIZE", "GmvaeTask", "architecture", "build_sampler", "build_ta
 Reconstruction = Literal["mse", "bce"]
 
 LOOKED_AT_ONCE = 64
+COLOURS = 3
 
 
 def architecture(parameters: Mapping[str, Any], findings: Sequence[str]) -> dict[str, Any]:
@@ -131,7 +133,7 @@ class GmvaeTask:
 
     def step(self, batch: Examples, step: int, update: Update) -> dict[str, Tensor]:
         """Take one step (see `Task.step`)."""
-        error, kl, _, _ = self._terms(batch)
+        error, kl, *_ = self._terms(batch)
         loss = error.mean() + self.beta * kl.mean()
         gradient = update("gmvae", loss)
         return {
@@ -147,19 +149,24 @@ class GmvaeTask:
         return _sample(gmvae, findings, noise, 1.0)
 
     def diagnose(self, examples: Examples, split: str, noise: torch.Generator) -> Diagnosis:
-        """Take the ELBO apart on other images (see `Task.diagnose`)."""
+        """Take the ELBO apart on other images, and draw as many (see `Task.diagnose`)."""
         gmvae: Any = self.modules["gmvae"]
         parts = []
         with in_evaluation(gmvae) as device:
             for some in split_examples(examples, LOOKED_AT_ONCE):
                 count = len(some["pixels"])
                 drawn = {name: t.to(device) for name, t in self.noise(count, noise).items()}
-                error, kl, latents, mean = self._terms({**some, **drawn})
+                error, kl, latents, mean, logits = self._terms({**some, **drawn})
+                images = to_unit_interval(some["pixels"]).expand_as(logits)
+                squared = squared_error(logits.float().sigmoid(), images)
                 densities = component_log_densities(
                     latents, gmvae.prior.means, gmvae.prior.variances
                 )
-                parts.append((error, kl, mean, densities.softmax(dim=1)))
-        errors, kls, means, shares = (torch.cat(part) for part in zip(*parts, strict=True))
+                parts.append((error, kl, mean, densities.softmax(dim=1), squared))
+        errors, kls, means, shares, squares = (torch.cat(p) for p in zip(*parts, strict=True))
+        # After all other noise, which stays what it was without it.
+        asked = torch.split(examples["findings"], LOOKED_AT_ONCE)
+        made = torch.cat([self.sample(noise, findings) for findings in asked])
         kl_mean = float(kls.mean())
         used = shares.mean(dim=0)  # (K,), each component's part in all images
         in_use = int((shares.argmax(dim=1).bincount() > 0).sum())
@@ -177,6 +184,8 @@ class GmvaeTask:
                 "latent/active_units": float(active_units(means).sum()),
                 "latent/components_in_use": float(in_use),
                 "latent/component_entropy": float(torch.special.entr(used).sum()),
+                **diversity(made, to_unit_interval(examples["pixels"])),
+                **reconstruction_rmse(squares, COLOURS * examples["pixels"][0].numel()),
             },
             warnings,
         )
@@ -197,8 +206,11 @@ class GmvaeTask:
             return to_unit_interval(examples["pixels"])
         return examples["features"].float()
 
-    def _terms(self, examples: Examples) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Both terms of the negative ELBO, (B,) nats each; latents and posterior means, (B, Z)."""
+    def _terms(self, examples: Examples) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Both terms of the negative ELBO, (B,) nats each, and what they come from.
+
+        That is latents and posterior means, (B, Z) each, and the decoded logits, (B, 3, H, W).
+        """
         gmvae: Any = self.modules["gmvae"]
         pixels, findings = examples["pixels"], examples["findings"]
         logits, latents, mean, variance = gmvae(self._inputs(examples), findings, examples["noise"])
@@ -209,4 +221,4 @@ class GmvaeTask:
             error = binary_cross_entropy(logits, images)
         prior = gmvae.prior
         kl = monte_carlo_kl(latents, mean, variance, prior.means, prior.variances)
-        return error, kl, latents, mean
+        return error, kl, latents, mean, logits

@@ -17,6 +17,7 @@ from cxr_pipeline.models.lsgan import (
     draw_images,
     draw_noise,
 )
+from cxr_pipeline.training.quality import DIVERSITY, diversity
 from cxr_pipeline.training.saved_model import load_network
 from cxr_pipeline.training.task import Diagnosis, Examples, Sampler, Update
 from cxr_pipeline.training.updates import adam
@@ -148,21 +149,17 @@ class LsganTask:
     def diagnose(self, examples: Examples, split: str, noise: torch.Generator) -> Diagnosis:
         """Compare how drawn and real images vary (see `Task.diagnose`).
 
-        The diversity is the standard deviation of a grey level over the images, averaged over the
-        positions, as a share of that of real ones.
+        See `quality.diversity`.
         """
-        real = to_unit_interval(examples["pixels"])
-        if len(real) < 2:
-            return Diagnosis({})  # one image does not vary
         drawn = self.sample(noise, examples["findings"])
-        diversity = float(drawn.std(dim=0).mean() / real.std(dim=0).mean())
+        found = diversity(drawn, to_unit_interval(examples["pixels"]))
         warnings = {}
-        if diversity < LEAST_DIVERSITY:
+        if (share := found.get(DIVERSITY, 1.0)) < LEAST_DIVERSITY:
             warnings["collapse"] = (
-                f"the generator may have collapsed: its images vary {diversity:.2f} times as much "
+                f"the generator may have collapsed: its images vary {share:.2f} times as much "
                 f"as real ones (below {LEAST_DIVERSITY}); look at the samples, try another gan.seed"
             )
-        return Diagnosis({"quality/diversity": diversity}, warnings)
+        return Diagnosis(found, warnings)
 
     def finish(self, examples: Examples, noise: torch.Generator) -> dict[str, Tensor]:
         """Nothing is to be added (see `Task.finish`)."""

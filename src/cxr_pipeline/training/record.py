@@ -2,6 +2,7 @@
 
 import os
 import platform
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ def record_outcome(outcome: Outcome) -> dict[str, Any]:
         "weights_sha256": weights_digest(outcome.weights),
         "seconds": outcome.seconds,
         "images_per_second": outcome.images_per_second,
+        "learned_parameters": outcome.learned_parameters,
         "warnings": list(outcome.warnings),
         "environment": {
             "cxr_pipeline": __version__,
@@ -30,6 +32,19 @@ def record_outcome(outcome: Outcome) -> dict[str, Any]:
             "precision": outcome.precision,
             "threads": torch.get_num_threads(),
         },
+    }
+
+
+def speed_and_size(config: Mapping[str, Any]) -> dict[str, float]:
+    """Read from a model's `config.json` how fast it was trained and how large it is.
+
+    Returns:
+        By metric name. An epoch's seconds are those of its training steps (the paper's Table 5).
+    """
+    return {
+        "speed/mean_images_per_second": config["images_per_second"],
+        "speed/seconds_per_epoch": config["training_images"] / config["images_per_second"],
+        "size/parameters": float(config["learned_parameters"]),
     }
 
 

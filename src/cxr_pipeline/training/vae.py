@@ -15,6 +15,7 @@ from cxr_pipeline.models.modes import in_evaluation
 from cxr_pipeline.models.vae import IMAGE_SIZE, Vae
 from cxr_pipeline.training.latent_mixture import draw_latents, fit_latent_mixture
 from cxr_pipeline.training.latents import active_units, posterior_collapse
+from cxr_pipeline.training.quality import diversity, reconstruction_rmse
 from cxr_pipeline.training.saved_model import below, load_network
 from cxr_pipeline.training.task import (
     Diagnosis,
@@ -143,7 +144,7 @@ class VaeTask:
         return images.float()
 
     def diagnose(self, examples: Examples, split: str, noise: torch.Generator) -> Diagnosis:
-        """Take the ELBO apart on other images (see `Task.diagnose`)."""
+        """Take the ELBO apart on other images, and draw as many (see `Task.diagnose`)."""
         vae: Any = self.modules["vae"]
         errors, kls, means = [], [], []
         with in_evaluation(vae) as device:
@@ -156,12 +157,17 @@ class VaeTask:
                 means.append(mean)
         error, kl = torch.cat(errors), torch.cat(kls)
         every_mean = torch.cat(means)
+        # After all other noise, which stays what it was without it.
+        asked = torch.split(examples["findings"], ENCODED_AT_ONCE)
+        drawn = torch.cat([self.sample(noise, findings) for findings in asked])
         return Diagnosis(
             {
                 f"{split}/loss": float(self._loss(error, kl, self.beta)),
                 f"{split}/reconstruction": float(error.mean()),
                 f"{split}/kl": float(kl.mean()),
                 "latent/active_units": float(active_units(every_mean).sum()),
+                **diversity(drawn, to_unit_interval(examples["pixels"])),
+                **reconstruction_rmse(error, examples["pixels"][0].numel()),
             },
             posterior_collapse("vae", every_mean, float(kl.mean())),
         )

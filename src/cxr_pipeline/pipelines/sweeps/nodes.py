@@ -121,6 +121,7 @@ def _train_one(
     """Train a member, keep its model and samples; its history, where it ended, some samples."""
     from cxr_pipeline.training.checkpoint import mark_finished
     from cxr_pipeline.training.followers import train_with_followers
+    from cxr_pipeline.training.record import speed_and_size
     from cxr_pipeline.training.sampling import ImageGenerator
     from cxr_pipeline.training.saved_model import save_model
 
@@ -153,7 +154,7 @@ def _train_one(
     kept = last[~last.index.str.startswith(("gradient/", "speed/", "warning/"))]
     ended = {str(metric): float(value) for metric, value in kept.items()}
     # A member that is reused has told nothing while it trained.
-    tracking.log_metrics(trained.config["steps"], ended)
+    tracking.log_metrics(trained.config["steps"], ended | speed_and_size(trained.config))
     encoder = trained.config.get("encoder")
     end = {
         **({"encoder": f"{encoder['name']}, {encoder['weights']}"} if encoder else {}),

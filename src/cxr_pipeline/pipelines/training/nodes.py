@@ -82,6 +82,7 @@ def _train(
     **more: Any,
 ) -> "Trained":
     from cxr_pipeline.training.followers import train_with_followers
+    from cxr_pipeline.training.record import speed_and_size
 
     trained = train_with_followers(
         model,
@@ -94,8 +95,7 @@ def _train(
         notes=tracking.notes(),
         **more,
     )
-    speed = {"speed/mean_images_per_second": trained.config["images_per_second"]}
-    tracking.log_metrics(trained.config["steps"], speed)
+    tracking.log_metrics(trained.config["steps"], speed_and_size(trained.config))
     return trained
 
 

@@ -1,0 +1,110 @@
+"""The prepared comparison: which runs, and MLflow's page that shows them side by side."""
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote
+from urllib.request import urlopen
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from cxr_pipeline.tracking.descriptions import TITLES
+from cxr_pipeline.tracking.nested import MODEL_TAG
+
+EXPERIMENT = "cxr_pipeline"
+"""See `conf/base/mlflow.yml`."""
+
+SECONDS_TO_START = 60.0
+
+
+def runs_to_compare(uri: str, asked: Sequence[str] = ()) -> list[Run]:
+    """Find the newest finished run of each model, or those asked for.
+
+    Args:
+        uri: MLflow's tracking URI.
+        asked: Models, such as `gan`, ids of runs (or how they begin), names of runs.
+
+    Raises:
+        ValueError: If there is nothing to compare.
+        MlflowException: If MLflow cannot be asked.
+    """
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    runs = []
+    if experiment is not None:
+        newest_first = ["attributes.start_time DESC"]
+        runs = client.search_runs([experiment.experiment_id], order_by=newest_first)
+    found = [_newest(runs, name) for name in asked]
+    if not asked:
+        newest = (_finished(runs, model) for model in TITLES)
+        found = [run for run in newest if run is not None]
+    if len(found) < 2 and not asked:
+        raise ValueError(
+            f"MLflow at '{uri}' holds finished runs of {len(found)} models, too few to compare: "
+            "train another, for example with `kedro run --pipeline=vae`, or name runs"
+        )
+    return found
+
+
+def _finished(runs: Sequence[Run], model: str) -> Run | None:
+    own = (run for run in runs if run.data.tags.get(MODEL_TAG) == model)
+    return next((run for run in own if run.info.status == "FINISHED"), None)
+
+
+def _newest(runs: Sequence[Run], asked: str) -> Run:
+    if asked in TITLES:
+        run = _finished(runs, asked)
+    else:
+        named = (r for r in runs if asked == r.info.run_name or r.info.run_id.startswith(asked))
+        run = next(named, None)
+    if run is None:
+        known = ", ".join(TITLES)
+        raise ValueError(f"no run '{asked}' to compare: give {known}, or a run's id or name")
+    return run
+
+
+def comparison_url(server: str, runs: Sequence[Run]) -> str:
+    """The address of MLflow's comparison.
+
+    Args:
+        server: The address of MLflow's pages.
+        runs: What to compare.
+    """
+    ids = json.dumps([run.info.run_id for run in runs], separators=(",", ":"))
+    experiments = json.dumps(
+        sorted({run.info.experiment_id for run in runs}), separators=(",", ":")
+    )
+    asked = f"runs={quote(ids)}&experiments={quote(experiments)}"
+    return f"{server.rstrip('/')}/#/compare-runs?{asked}"
+
+
+def start_server(uri: str, port: int) -> "subprocess.Popen[bytes]":
+    """Start MLflow's pages on this machine alone, and wait until they answer.
+
+    Args:
+        uri: The database whose runs to show.
+        port: Where to listen.
+
+    Raises:
+        ValueError: If the port is taken, or MLflow does not start.
+    """
+    with closing(socket.socket()) as free:
+        if free.connect_ex(("127.0.0.1", port)) == 0:
+            raise ValueError(f"port {port} is taken: give another with --port, such as {port + 1}")
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
+    server = subprocess.Popen([*command, "--port", str(port)])
+    began = time.monotonic()
+    while time.monotonic() - began < SECONDS_TO_START and server.poll() is None:
+        try:
+            with urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
+                return server
+        except (HTTPError, URLError, ConnectionError, TimeoutError):
+            time.sleep(0.2)
+    server.terminate()
+    raise ValueError(f"MLflow does not start: see what `kedro mlflow ui --port={port}` says")
