@@ -57,6 +57,13 @@ def test_a_run_s_name_says_pipeline_data_and_what_was_set():
     assert everything.startswith("everything on sample, ")
 
 
+def test_of_many_settings_the_name_has_the_first():
+    own = {"epochs": 1, "seed": 2, "samples": 3, "dim_z": 4, "batch_size": 5}
+    run = {"pipeline_names": ["gan"], "runtime_params": {"gan": own}}
+    name = run_name(run, PIPELINES["gan"], "/data/nih1000")
+    assert name.startswith("gan on nih1000, epochs=1, seed=2, samples=3, 2 more, ")
+
+
 def test_only_a_run_that_reads_the_data_is_named_by_it():
     name = run_name({"pipeline_names": ["reporting"]}, PIPELINES["reporting"], "/data/nih1000")
     assert re.fullmatch(r"reporting, \d\d-\d\d \d\d:\d\d", name)

@@ -1,6 +1,7 @@
 """The prepared comparison: which runs, and MLflow's page that shows them side by side."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -36,7 +37,7 @@ def runs_to_compare(uri: str, asked: Sequence[str] = ()) -> list[Run]:
     """
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name(EXPERIMENT)
-    runs = []
+    runs: Sequence[Run] = []
     if experiment is not None:
         newest_first = ["attributes.start_time DESC"]
         runs = client.search_runs([experiment.experiment_id], order_by=newest_first)
@@ -98,7 +99,10 @@ def start_server(uri: str, port: int) -> "subprocess.Popen[bytes]":
         if free.connect_ex(("127.0.0.1", port)) == 0:
             raise ValueError(f"port {port} is taken: give another with --port, such as {port + 1}")
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
-    server = subprocess.Popen([*command, "--port", str(port)])
+    command += ["--port", str(port), "--workers", "1", "--uvicorn-opts", "--log-level warning"]
+    # Without the tasks that servers of many users run now and then.
+    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    server = subprocess.Popen(command, env=environment)
     began = time.monotonic()
     while time.monotonic() - began < SECONDS_TO_START and server.poll() is None:
         try:

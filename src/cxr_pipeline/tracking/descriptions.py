@@ -19,6 +19,9 @@ PAPER = {
 
 HEADLINE_GROUPS = ("loss/", "validation/", "quality/")
 
+SETTINGS_NAMED = 3
+"""A run's name has no more of them: its parameters and its command have all."""
+
 LONGEST_NAME = 250
 """Characters that MLflow takes."""
 
@@ -57,8 +60,10 @@ def run_name(
     """
     when = (begun or datetime.now()).strftime("%m-%d %H:%M")
     about = f"{what} on {data}" if data else what
-    parts = [about, *(f"{key}={value}" for key, value in settings.items()), when]
-    return ", ".join(parts)[:LONGEST_NAME]
+    said = [f"{key}={value}" for key, value in settings.items()]
+    if len(said) > SETTINGS_NAMED:
+        said = [*said[:SETTINGS_NAMED], f"{len(said) - SETTINGS_NAMED} more"]
+    return ", ".join([about, *said, when])[:LONGEST_NAME]
 
 
 def run_command(run_params: dict[str, Any]) -> str:

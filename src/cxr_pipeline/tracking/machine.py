@@ -67,7 +67,7 @@ def _watch(run_id: str, end: threading.Event) -> None:
 def _monitors() -> list[BaseMetricsMonitor]:
     monitors: list[BaseMetricsMonitor] = [CPUMonitor()]
     try:
-        monitors.append(GPUMonitor())  # type: ignore[no-untyped-call]
+        monitors.append(GPUMonitor())
     except (ImportError, RuntimeError) as error:
         logger.debug("no GPU is watched: %s", error)
     for monitor in monitors:

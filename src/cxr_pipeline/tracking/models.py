@@ -10,7 +10,6 @@ A logged model is a folder that needs neither this repository nor Kedro, and hol
 
 import shutil
 import tempfile
-import time
 from collections.abc import Mapping
 from functools import partial
 from importlib import metadata
@@ -53,7 +52,7 @@ def signature(size: int) -> ModelSignature:
     Args:
         size: Side of the images, in pixels.
     """
-    asked = [
+    asked: list[ColSpec | TensorSpec] = [
         ColSpec("long", "n"),
         ColSpec("long", "seed", required=False),
         ColSpec("string", "findings", required=False),
@@ -156,8 +155,9 @@ def register_model(config: Mapping[str, Any], metrics: Mapping[str, float]) -> N
 def _send_version(run_id: str, config: dict[str, Any], metrics: dict[str, float]) -> None:
     client, name = MlflowClient(), config["model"]
     (model,) = models_of(run_id)
-    now = int(time.time() * 1000)
-    own = [Metric(k, v, now, config["steps"], model_id=model.model_id) for k, v in metrics.items()]
+    # The run's own last ones, which are then the model's too.
+    last = [known[-1] for key in metrics if (known := client.get_metric_history(run_id, key))]
+    own = [Metric(m.key, m.value, m.timestamp, m.step, model_id=model.model_id) for m in last]
     client.log_batch(run_id, metrics=own)
     try:
         client.create_registered_model(name, description=describe_registered(name))
@@ -215,7 +215,7 @@ def remove_files(client: MlflowClient, model: LoggedModel) -> None:
     """
     if client.list_logged_model_artifacts(model.model_id):
         repository = get_artifact_repository(model.artifact_location)
-        repository.delete_artifacts()  # type: ignore[no-untyped-call]
+        repository.delete_artifacts()
 
 
 def forget_model(client: MlflowClient, model: LoggedModel) -> None:

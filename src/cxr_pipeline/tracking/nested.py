@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from mlflow import MlflowClient
@@ -132,7 +133,8 @@ def end_models(status: str) -> None:
         _begun.clear()
     for model, run_id in ended.items():
         if run_id is not None:
-            sender.send(
-                f"the end of the {model}'s run",
-                lambda run_id=run_id: MlflowClient().set_terminated(run_id, status),
-            )
+            sender.send(f"the end of the {model}'s run", partial(_end, run_id, status))
+
+
+def _end(run_id: str, status: str) -> None:
+    MlflowClient().set_terminated(run_id, status)

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from mlflow.models import set_model
-from mlflow.pyfunc import PythonModel
+from mlflow.pyfunc.model import PythonModel
 
 
-class ServedGenerator(PythonModel):  # type: ignore[misc]
+class ServedGenerator(PythonModel):
     """Draws images on request."""
 
     def load_context(self, context: Any) -> None:
@@ -41,7 +41,7 @@ class ServedGenerator(PythonModel):  # type: ignore[misc]
         """
         # Without what a request leaves open.
         rows = [
-            {name: value for name, value in row.items() if pd.notna(value)}
+            {str(name): value for name, value in row.items() if pd.notna(value)}
             for row in model_input.to_dict("records")
         ]
         pictures = [picture for row in rows for picture in self._draw(row)]
