@@ -58,10 +58,12 @@ def test_a_run_s_name_says_pipeline_data_and_what_was_set():
 
 
 def test_of_many_settings_the_name_has_the_first():
-    own = {"epochs": 1, "seed": 2, "samples": 3, "dim_z": 4, "batch_size": 5}
+    own = {"epochs": 1, "seed": 2, "samples": 3, "dim_z": 4, "log_every": 5, "batch_size": 6}
+    own |= {"temperature": 7, "sample_seed": 8}
     run = {"pipeline_names": ["gan"], "runtime_params": {"gan": own}}
     name = run_name(run, PIPELINES["gan"], "/data/nih1000")
-    assert name.startswith("gan on nih1000, epochs=1, seed=2, samples=3, 2 more, ")
+    given = "epochs=1, seed=2, samples=3, dim_z=4, log_every=5, batch_size=6, 2 more, "
+    assert name.startswith(f"gan on nih1000, {given}")
 
 
 def test_only_a_run_that_reads_the_data_is_named_by_it():

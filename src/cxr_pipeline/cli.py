@@ -74,12 +74,17 @@ def run(**arguments: Any) -> None:
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 @click.pass_obj
 def compare(metadata: Any, runs: tuple[str, ...], port: int, no_browser: bool) -> None:
-    """Open MLflow's comparison of the newest finished run of each model.
+    """Open MLflow's charts of the newest finished run of each model.
 
     RUNS are others to compare: models (gan), ids of runs or how they begin, names of runs. MLflow's
     pages stay until Ctrl-C.
     """
-    from cxr_pipeline.tracking.compare import comparison_url, runs_to_compare, start_server
+    from cxr_pipeline.tracking.compare import (
+        charts_url,
+        comparison_url,
+        runs_to_compare,
+        start_server,
+    )
 
     uri = tracking.tracking_uri(metadata.project_path)
     server = None
@@ -90,10 +95,12 @@ def compare(metadata: Any, runs: tuple[str, ...], port: int, no_browser: bool) -
         raise click.ClickException(root_message(error)) from error
     for run in chosen:
         click.echo(f"{run.info.run_id[:8]}  {run.info.run_name}")
-    address = comparison_url(uri if server is None else f"http://127.0.0.1:{port}", chosen)
-    click.echo(address)
+    pages = uri if server is None else f"http://127.0.0.1:{port}"
+    charts = charts_url(pages, chosen)
+    click.echo(f"Curves and samples:      {charts}")
+    click.echo(f"Parameters and metrics:  {comparison_url(pages, chosen)}")
     if not no_browser:
-        click.launch(address)
+        click.launch(charts)
     if server is not None:
         with server:  # which gets Ctrl-C as well
             try:

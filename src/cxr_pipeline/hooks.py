@@ -85,7 +85,7 @@ class ProjectHooks:
     ) -> None:
         """Give the MLflow run a name and tags that tell it from the others.
 
-        Models have a run each: the run itself, where it trains one, else runs nested in it.
+        Models have a run each: the run itself, where it trains one, else runs beside it.
         """
         name = partial(run_name, run_params, pipeline, catalog.load("params:raw_dir"))
         models = sorted({str(n.namespace) for n in pipeline.nodes if n.short_name == "train"})

@@ -227,7 +227,7 @@ def test_mlflow_keeps_one_finished_run_a_command(finished):
     folders = {item.path for item in client.list_artifacts(run.info.run_id)}
     assert {"images", "labels", "preprocessing", "report", "samples", "training"} <= folders
     grids = [item.path for item in client.list_artifacts(run.info.run_id, "images")]
-    assert any(re.search(r"gan_samples.step.3.timestamp", path) for path in grids), grids
+    assert any(re.search(r"samples.step.3.timestamp", path) for path in grids), grids
 
 
 def test_the_run_says_what_it_made_and_where_to_look(finished):

@@ -8,6 +8,7 @@ import pytest
 
 from cxr_pipeline.tracking.compare import (
     EXPERIMENT,
+    charts_url,
     comparison_url,
     runs_to_compare,
     start_server,
@@ -64,6 +65,19 @@ def test_the_address_names_runs_and_experiments(add):
     assert page == "/compare-runs"
     query = {key: json.loads(value) for key, (value,) in parse_qs(asked).items()}
     assert query == {"runs": [gan, vae], "experiments": [runs[0].info.experiment_id]}
+
+
+def test_the_charts_are_those_of_the_runs_alone(add):
+    add("gan")
+    gan, vae = add("gan"), add("vae")
+    runs = runs_to_compare(mlflow.get_tracking_uri())
+    page, _, asked = urlparse(charts_url("http://localhost:5000", runs)).fragment.partition("?")
+    assert page == f"/experiments/{runs[0].info.experiment_id}/runs"
+    query = {key: value for key, (value,) in parse_qs(asked).items()}
+    assert query["compareRunsMode"] == "CHART"
+    client = mlflow.MlflowClient()
+    found = client.search_runs([runs[0].info.experiment_id], query["searchFilter"])
+    assert {run.info.run_id for run in found} == {gan, vae}
 
 
 def test_a_port_that_is_taken_is_refused(one_line_error):

@@ -14,7 +14,7 @@ from cxr_pipeline.tracking import sending
 from cxr_pipeline.tracking.descriptions import headlines
 from cxr_pipeline.tracking.metrics import log_metrics
 from cxr_pipeline.tracking.models import (
-    log_model,
+    keep_model,
     models_of,
     register_model,
     write_model,
@@ -74,7 +74,7 @@ def run(client):
 
 def test_a_run_keeps_one_model_however_often_it_is_told_of_it(client, run, folder, config):
     for _ in range(2):
-        log_model(config, folder)
+        keep_model(config, folder)
         sender.flush()
     (model,) = models_of(run)
     assert (model.name, str(model.status)) == ("gan", "READY")
@@ -83,10 +83,10 @@ def test_a_run_keeps_one_model_however_often_it_is_told_of_it(client, run, folde
 
 
 def test_a_run_that_went_on_has_its_last_model(client, run, folder, config, tmp_path):
-    log_model(config, folder)
+    keep_model(config, folder)
     sender.flush()
     (before,) = models_of(run)
-    log_model(config | {"weights_sha256": "another"}, folder)
+    keep_model(config | {"weights_sha256": "another"}, folder)
     sender.flush()
     (after,) = models_of(run)
     assert after.model_id != before.model_id
@@ -98,7 +98,7 @@ def test_what_could_not_be_uploaded_is_no_model_and_is_tried_once_more(
 ):
     caplog.set_level(logging.WARNING)
     monkeypatch.setattr(sending, "REST", 0.0)
-    log_model(config, tmp_path / "gan")  # not there
+    keep_model(config, tmp_path / "gan")  # not there
     sender.flush()
     assert [str(model.status) for model in models_of(run)] == ["FAILED"]
     (tmp_path / "gan").symlink_to(folder)
@@ -117,7 +117,7 @@ def test_a_version_has_the_headline_numbers_and_a_description(client, run, folde
         "size/parameters": 12_345.0,
     }
     log_metrics(2, metrics)
-    log_model(config, folder)
+    keep_model(config, folder)
     register_model(config, metrics)
     sender.flush()
     version = client.get_model_version("gan", "1")
@@ -146,7 +146,7 @@ def test_a_version_has_the_headline_numbers_and_a_description(client, run, folde
 def test_the_next_run_s_is_the_next_version(client, folder, config):
     for _ in range(2):
         with mlflow.start_run():
-            log_model(config, folder)
+            keep_model(config, folder)
             register_model(config, headlines(config, HISTORY))
             sender.flush()
     versions = client.search_model_versions("name = 'gan'")
@@ -161,7 +161,7 @@ def test_a_server_without_a_registry_is_a_warning(
     (tmp_path / "file").write_text("in the way")
     mlflow.set_registry_uri(f"sqlite:///{tmp_path / 'file/registry.db'}")
     try:
-        log_model(config, folder)
+        keep_model(config, folder)
         register_model(config, headlines(config, HISTORY))
         sender.flush()
         assert len(models_of(run)) == 1

@@ -42,7 +42,7 @@ def test_what_a_model_says_goes_to_its_own_run_and_all_else_to_the_outer_one(cli
         assert run.data.metrics == {"loss/total": value}
         assert run.data.params == {"epochs": str(value)}
         assert run.data.tags["model"] == model
-        assert run.data.tags["mlflow.parentRunId"] == outer
+        assert run.data.tags["part_of"] == outer
         assert run.info.status == "FINISHED"
     assert runs["everything"].data.metrics == {}
     assert runs["everything"].data.tags["data"] == "sample"

@@ -70,19 +70,32 @@ def _newest(runs: Sequence[Run], asked: str) -> Run:
     return run
 
 
-def comparison_url(server: str, runs: Sequence[Run]) -> str:
-    """The address of MLflow's comparison.
+def charts_url(server: str, runs: Sequence[Run]) -> str:
+    """The address of runs' curves and sample grids, drawn together.
 
     Args:
         server: The address of MLflow's pages.
-        runs: What to compare.
+        runs: Which runs, of one experiment.
     """
-    ids = json.dumps([run.info.run_id for run in runs], separators=(",", ":"))
-    experiments = json.dumps(
-        sorted({run.info.experiment_id for run in runs}), separators=(",", ":")
-    )
-    asked = f"runs={quote(ids)}&experiments={quote(experiments)}"
-    return f"{server.rstrip('/')}/#/compare-runs?{asked}"
+    ids = ",".join(f"'{run.info.run_id}'" for run in runs)
+    chosen = quote(f"attributes.run_id IN ({ids})")
+    page = f"/experiments/{runs[0].info.experiment_id}/runs"
+    return f"{server.rstrip('/')}/#{page}?searchFilter={chosen}&compareRunsMode=CHART"
+
+
+def comparison_url(server: str, runs: Sequence[Run]) -> str:
+    """The address of runs' parameters and last metrics, side by side.
+
+    Args:
+        server: The address of MLflow's pages.
+        runs: Which runs.
+    """
+    asked = {
+        "runs": [run.info.run_id for run in runs],
+        "experiments": sorted({run.info.experiment_id for run in runs}),
+    }
+    query = "&".join(f"{k}={quote(json.dumps(v, separators=(',', ':')))}" for k, v in asked.items())
+    return f"{server.rstrip('/')}/#/compare-runs?{query}"
 
 
 def start_server(uri: str, port: int) -> "subprocess.Popen[bytes]":

@@ -19,7 +19,7 @@ PAPER = {
 
 HEADLINE_GROUPS = ("loss/", "validation/", "quality/")
 
-SETTINGS_NAMED = 3
+SETTINGS_NAMED = 6
 """A run's name has no more of them: its parameters and its command have all."""
 
 LONGEST_NAME = 250
@@ -147,12 +147,12 @@ def describe_run(
         parts: Of each model that it trained: `describe_model`, or `trained_on`.
         folders: Those of its artifacts.
         command: What was typed.
-        members: Models with runs of their own, nested in it.
+        members: Models with runs of their own.
     """
     look = [f"- `{name}/`: {FOLDERS[name]}" for name in FOLDERS if name in set(folders)]
-    nested = list(members)
-    if nested:
-        look.append(f"- nested runs, one a model: {', '.join(nested)}")
+    own = ", ".join(members)
+    if own:
+        look.append(f"- the models' own runs, whose tag `part_of` names this one: {own}")
     where = ["### Where to look\n\n" + "\n".join(look)] if look else []
     return "\n\n".join([*parts, *where, f"### Again\n\n```\n{command}\n```"])
 

@@ -63,7 +63,7 @@ def signature(size: int) -> ModelSignature:
     return ModelSignature(inputs=Schema(asked), outputs=Schema([answered]))
 
 
-def log_model(config: Mapping[str, Any], folder: Path) -> None:
+def keep_model(config: Mapping[str, Any], folder: Path) -> None:
     """Keep a trained model in the active run, to be loaded and served from there.
 
     Args:

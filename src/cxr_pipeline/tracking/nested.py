@@ -1,4 +1,8 @@
-"""Runs within the active one: a sweep's members, and each model of a run that trains several."""
+"""Runs of a run's parts: a sweep's members, and each model of a command that trains several.
+
+Members are nested in the sweep's run. Models are not: MLflow's list folds nested runs up, and its
+charts leave out what is folded, so that models would not be seen beside one another.
+"""
 
 import threading
 from collections.abc import Iterator, Mapping
@@ -24,6 +28,9 @@ from cxr_pipeline.tracking.sending import sender
 
 MODEL_TAG = "model"
 """Of runs and logged models: which model it is."""
+
+PART_TAG = "part_of"
+"""Of a model's own run: the run of the command that trained it."""
 
 _lock = threading.Lock()
 _names: dict[str, str] = {}
@@ -116,8 +123,8 @@ def record_for(model: str | None) -> None:
 def _begin_model(outer: str, model: str) -> str:
     client = MlflowClient()
     experiment = client.get_run(outer).info.experiment_id
-    tags = {MLFLOW_PARENT_RUN_ID: outer, MODEL_TAG: model}
-    known = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+    tags = {PART_TAG: outer, MODEL_TAG: model}
+    known = " and ".join(f"tags.{key} = '{value}'" for key, value in tags.items())
     for run in client.search_runs([experiment], known, max_results=1):
         client.update_run(run.info.run_id, status="RUNNING")
         return str(run.info.run_id)

@@ -19,12 +19,12 @@ from cxr_pipeline.tracking.descriptions import (
     trained_on,
 )
 from cxr_pipeline.tracking.inputs import log_input
-from cxr_pipeline.tracking.models import log_model, register_model
+from cxr_pipeline.tracking.models import keep_model, register_model
 from cxr_pipeline.tracking.nested import record_for
 from cxr_pipeline.tracking.runs import note
 
 LOGGED_MODEL = "model"
-"""The folder that the catalog names for what is kept with the logged model (`models.log_model`)."""
+"""The folder that the catalog names for what is kept with the logged model (`models.keep_model`)."""
 
 
 class RecordingHooks:
@@ -74,7 +74,7 @@ class RecordingHooks:
         if folder == LOGGED_MODEL:
             if name == "config":  # written after the weights, which it vouches for
                 self.configs[namespace] = data
-                log_model(data, Path(dataset._filepath).parent)
+                keep_model(data, Path(dataset._filepath).parent)
         elif folder:
             self.folders.setdefault(node.namespace, set()).add(folder)
             tracking.log_file(Path(dataset._filepath), folder)

@@ -132,7 +132,7 @@ def _train_one(
         checkpoints=checkpoint_folder(models, name),
         progress=reports / "progress",
         on_metrics=tracking.log_metrics,
-        on_sheet=partial(tracking.log_picture, f"{model}_samples"),
+        on_sheet=partial(tracking.log_picture, "samples"),
         reuse=True,
         notes=tracking.notes(),
         **more,
@@ -154,7 +154,8 @@ def _train_one(
     kept = last[~last.index.str.startswith(("gradient/", "speed/", "warning/"))]
     ended = {str(metric): float(value) for metric, value in kept.items()}
     # A member that is reused has told nothing while it trained.
-    tracking.log_metrics(trained.config["steps"], ended | speed_and_size(trained.config))
+    tracking.log_metrics(trained.config["steps"], ended)
+    tracking.log_metrics(0, speed_and_size(trained.config))
     encoder = trained.config.get("encoder")
     end = {
         **({"encoder": f"{encoder['name']}, {encoder['weights']}"} if encoder else {}),

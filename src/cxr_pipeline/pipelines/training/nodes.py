@@ -91,11 +91,11 @@ def _train(
         checkpoints=checkpoints,
         progress=progress,
         on_metrics=tracking.log_metrics,
-        on_sheet=partial(tracking.log_picture, f"{model}_samples"),
+        on_sheet=partial(tracking.log_picture, "samples"),
         notes=tracking.notes(),
         **more,
     )
-    tracking.log_metrics(trained.config["steps"], speed_and_size(trained.config))
+    tracking.log_metrics(0, speed_and_size(trained.config))  # of no step: MLflow draws bars
     return trained
 
 
