@@ -24,7 +24,7 @@ from cxr_pipeline.tracking.nested import record_for
 from cxr_pipeline.tracking.runs import note
 
 LOGGED_MODEL = "model"
-"""The folder that the catalog names for what is kept with the logged model (`models.keep_model`)."""
+"""What the catalog calls the place of what is kept in the logged model (`models.keep_model`)."""
 
 
 class RecordingHooks:
