@@ -138,7 +138,12 @@ class ProjectHooks:
         dataset = self.catalog[dataset_name]
         folder = (getattr(dataset, "metadata", None) or {}).get("mlflow")
         if folder:
-            tracking.log_file(Path(dataset._filepath), folder)
+            path = Path(dataset._filepath)
+            if path.is_dir():
+                for file in sorted(path.glob("*.png")):
+                    tracking.log_file(file, f"{folder}/{path.name}")
+            else:
+                tracking.log_file(path, folder)
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:

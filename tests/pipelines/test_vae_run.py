@@ -16,6 +16,8 @@ PARAMETERS = (
     "labels.validation=0.4"
 )
 
+LATENTS = "data/08_reporting/vae/latents"
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, few_images):
@@ -112,7 +114,14 @@ def test_mlflow_keeps_parameters_metrics_and_pictures(finished, history):
     for metric in ("loss/total", "validation/kl", "validation/loss", "latent/active_units"):
         assert run.data.metrics[metric] == pytest.approx(last[metric])
     samples = {item.path for item in client.list_artifacts(run.info.run_id, "samples")}
-    assert samples == {f"samples/{name}.png" for name in ("samples", "samplers", "reconstructions")}
+    pictures = {f"samples/{name}.png" for name in ("samples", "samplers", "reconstructions")}
+    assert samples == pictures | {"samples/latents"}
+    latents = client.list_artifacts(run.info.run_id, "samples/latents")
+    names = {item.path.removeprefix("samples/latents/") for item in latents}
+    assert names == {path.name for path in (finished.folder / LATENTS).iterdir()}
+    assert names == {
+        f"{name}.png" for name in ("interpolations", "temperatures", "neighbours", "directions")
+    }
 
 
 def test_the_page_shows_the_vae_and_says_what_went_wrong(reports, config):

@@ -7,7 +7,7 @@ none.
 from cxr_pipeline.datasets.folder import FolderDataset
 from cxr_pipeline.datasets.image_store import ImageStoreDataset
 from cxr_pipeline.datasets.label_validator import LabelRowsValidator
-from cxr_pipeline.datasets.picture import PictureDataset
+from cxr_pipeline.datasets.picture import PictureDataset, PicturesDataset
 from cxr_pipeline.datasets.raw_folder import RawFolderDataset
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     "ImageStoreDataset",
     "LabelRowsValidator",
     "PictureDataset",
+    "PicturesDataset",
     "RawFolderDataset",
 ]

@@ -12,6 +12,11 @@ from kedro.io import AbstractDataset
 from cxr_pipeline.data.files import write_bytes
 from cxr_pipeline.data.png import encode_png
 
+Pictures = dict[str, npt.NDArray[np.uint8]]
+
+GAP = 16
+"""Pixels between two pictures in a preview."""
+
 # Kedro-Viz goes by the name of what `preview` is annotated to return.
 ImagePreview = NewType("ImagePreview", str)
 
@@ -39,6 +44,43 @@ class PictureDataset(AbstractDataset[npt.NDArray[np.uint8], npt.NDArray[np.uint8
 
     def _exists(self) -> bool:
         return self._filepath.is_file()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}
+
+
+class PicturesDataset(AbstractDataset[Pictures, Pictures]):
+    """Saves and loads (H, W) uint8 pictures by name: the PNG files of a folder."""
+
+    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        """Name the folder."""
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def save(self, data: Pictures) -> None:
+        """Write the pictures, each whole or not at all; others in the folder are removed first."""
+        for path in self._paths():
+            if path.stem not in data:
+                path.unlink()
+        for name, picture in data.items():
+            write_bytes(self._filepath / f"{name}.png", encode_png(picture))
+
+    def load(self) -> Pictures:
+        """Read the pictures, in the order of their names."""
+        return {path.stem: PictureDataset(str(path)).load() for path in self._paths()}
+
+    def preview(self) -> ImagePreview:
+        """The pictures below one another, as Kedro-Viz takes them."""
+        pictures = list(self.load().values())
+        width = max(picture.shape[1] for picture in pictures)
+        wide = [np.pad(p, ((0, GAP), (0, width - p.shape[1]))) for p in pictures]
+        return as_preview(np.concatenate(wide))
+
+    def _paths(self) -> list[Path]:
+        return sorted(self._filepath.glob("*.png"))
+
+    def _exists(self) -> bool:
+        return bool(self._paths())
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}

@@ -26,6 +26,7 @@ def create_pipeline(trained: Sequence[str] = (), swept: Sequence[str] = ()) -> P
         made_before += ["image_accounting", "transformed_images"]
     for model in trained:
         made_before += [f"{model}.config", f"{model}.history", f"{model}.samples"]
+        made_before.append(f"{model}.latents")
         if model != "gan":
             made_before.append(f"{model}.reconstructions")
     if "vae" in trained:

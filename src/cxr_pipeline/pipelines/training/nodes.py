@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr_pipeline import tracking
+from cxr_pipeline.data.labelled_sheets import labelled_sheet
 from cxr_pipeline.data.raw_folder import RawFolder
 from cxr_pipeline.data.sheets import image_sheet
 from cxr_pipeline.data.store import ImageStore
@@ -132,6 +133,30 @@ def draw_samples(
         temperature=temperature,
     )
     return folder, image_sheet(first, columns=SHEET_COLUMNS)
+
+
+def explore_latents(
+    config: dict[str, Any],
+    weights: dict[str, Any],
+    images: ImageStore,
+    seed: int,
+    features: Any = None,
+) -> dict[str, npt.NDArray[np.uint8]]:
+    """Look at a model's latents in every way that applies to it: sheets by name.
+
+    `features` is a `FeatureCache`, of a GMVAE.
+
+    Raises:
+        ValueError: If the weights are not those that `config` was written for, or another store or
+            other features were trained on.
+    """
+    from cxr_pipeline.training.exploration import explore
+    from cxr_pipeline.training.sampling import ImageGenerator
+    from cxr_pipeline.training.saved_model import require_own_weights
+
+    require_own_weights(config, weights)
+    looks = explore(ImageGenerator(config, weights), images, features=features, seed=seed)
+    return {name: labelled_sheet(look) for name, look in looks.items()}
 
 
 def compare_samplers(
