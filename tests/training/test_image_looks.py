@@ -96,7 +96,7 @@ def test_another_store_than_that_of_training_is_refused(store, one_line_error):
     generator.config |= {"image_store_digest": "other", "image_store": "abc"}
     message = one_line_error(neighbours, generator, store)
     assert message.startswith("model=gan was trained on other images than those of '")
-    assert message.endswith("open image store abc")
+    assert "open image store abc (in a run: --load-versions=" in message
 
 
 def test_without_held_out_images_samples_alone_are_compared(few_images, tmp_path):

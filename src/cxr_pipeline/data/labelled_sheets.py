@@ -20,6 +20,8 @@ LINE = 18
 """Pixels from one line of text to the next."""
 WHITE, GREY = 255, 200
 
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
 
 @dataclass(frozen=True)
 class LabelledImages:
@@ -90,7 +92,7 @@ def _shrunk(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return np.asarray(small, dtype=np.uint8).reshape(rows, columns, size[1], size[0])
 
 
-def _wrapped(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
+def _wrapped(text: str, font: Font, width: int) -> list[str]:
     """Break a text between words into lines that fit; its own line breaks stay."""
     lines: list[str] = []
     for paragraph in text.split("\n"):
@@ -110,7 +112,7 @@ def _write(
     draw: ImageDraw.ImageDraw,
     place: tuple[int, int],
     lines: list[str],
-    font: ImageFont.FreeTypeFont,
+    font: Font,
     grey: int,
 ) -> None:
     x, y = place

@@ -57,9 +57,10 @@ def rows_of_split(
     """
     config = generator.config
     if config["image_store_digest"] != images.digest:
+        name, version = images.folder.parent.name, config["image_store"]
         raise ValueError(
             f"model={config['model']} was trained on other images than those of '{images.folder}': "
-            f"open image store {config['image_store']}"
+            f"open image store {version} (in a run: --load-versions={name}:{version})"
         )
     within = images.index[images.index["split"] == split]
     selection = selection_from(config["parameters"]["selection"])

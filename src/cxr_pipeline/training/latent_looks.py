@@ -180,5 +180,5 @@ def drawn_pixels(
         (R, C, H, W) uint8.
     """
     asked = None if findings is None else findings.flatten(0, 1)
-    drawn = generator.draw(latents.flatten(0, 1), asked)
-    return to_pixels(drawn)[:, 0].unflatten(0, latents.shape[:2])
+    drawn = to_pixels(generator.draw(latents.flatten(0, 1), asked))[:, 0]  # (R * C, H, W)
+    return drawn.reshape(*latents.shape[:2], *drawn.shape[1:])

@@ -146,7 +146,7 @@ class ImageGenerator:
         """
         if findings is None:
             findings = multi_hot([NO_FINDING] * len(latents), self.findings)
-        parts = zip(latents.split(BATCH), findings.split(BATCH), strict=True)
+        parts = zip(torch.split(latents, BATCH), torch.split(findings, BATCH), strict=True)
         return torch.cat([self._sampler.draw_images(some, asked).cpu() for some, asked in parts])
 
     @property
