@@ -3,11 +3,13 @@
 import logging
 import shlex
 import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import click
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
@@ -17,6 +19,7 @@ from pydantic import BaseModel
 
 from cxr_pipeline import tracking
 from cxr_pipeline.data.store import ImageStore
+from cxr_pipeline.evaluation.closing import closing_message
 from cxr_pipeline.parameters import Parameters, check_parameters, source_digest
 from cxr_pipeline.pipelines.sweeps.nodes import beta_members, checkpoint_folder, version_members
 
@@ -142,13 +145,15 @@ class ProjectHooks:
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
-        """Say what was made, and where."""
-        made = []
-        for name in sorted(pipeline.all_outputs()):
+        """Say what was made, how it compares with the paper, and where to look."""
+        made = {}
+        for name in (output for node in pipeline.nodes for output in node.outputs):
             path = getattr(catalog.get(name), "_filepath", None)
             if path is not None:
-                made.append(f"  {name}: {_shortened(Path(str(path)))}")
-        logger.info("Made:\n%s", "\n".join(made))
+                made[name] = Path(str(path))
+        message = closing_message(made, kedro=kedro_command())
+        if message:
+            click.echo(f"\n{message}")
 
 
 def check_raw_dir(raw_dir: Path, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
@@ -246,6 +251,7 @@ def git_commit(project: Path) -> str:
         return "unknown"
 
 
-def _shortened(path: Path) -> Path:
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
+def kedro_command() -> str:
+    """How Kedro is called from here: by its path, where that is below this folder."""
+    path = Path(sys.executable).parent / "kedro"
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path.name)
