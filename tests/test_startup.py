@@ -50,6 +50,24 @@ def test_a_silent_server_is_given_up_soon_unless_the_user_is_more_patient(monkey
     assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "1"
 
 
+def test_a_folder_below_the_project_logs_as_the_project(tmp_path, project):
+    below = project.folder / "notebooks"
+    below.mkdir()
+    code = (
+        "import logging; from cxr_pipeline import startup; startup.prepare(); "
+        "print(logging.getLogger().handlers[0].formatter._fmt)"
+    )
+    for folder, formatted in ((project.folder, True), (below, True), (tmp_path, False)):
+        result = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", code],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert ("%(asctime)s %(levelname)-7s %(message)s" in result.stdout) == formatted, folder
+
+
 TORCH = "import sys; print('torch' in sys.modules)"
 """torch takes seconds to import: only what trains or draws may."""
 

@@ -12,7 +12,7 @@ import yaml
 
 from cxr_pipeline.data.files import write_bytes
 from cxr_pipeline.parameters import Parameters
-from cxr_pipeline.parameters.training import ConditionalParameters
+from cxr_pipeline.parameters.training import ConditionalParameters, TrainingParameters
 
 PROJECT = Path(__file__).resolve().parents[3]
 PAGE = PROJECT / "docs/parameters.md"
@@ -37,9 +37,11 @@ value of another type or out of its range, is refused before anything is read. *
 section, table or figure, or the authors' code; the rest is beyond the paper.
 """
 
-SHARED = "Every model: `gan.`, `vae.`, `gmvae.`"
-SELECTIONS = "Every selection: `preprocessing.`, `gan.`, `vae.`, `gmvae.selection.`"
-MODELS = ("gan", "vae", "gmvae")
+MODELS = tuple(
+    name
+    for name, field in Parameters.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, TrainingParameters)
+)
 SELECTING = ("preprocessing", *MODELS)
 
 HEAD = ["| parameter | takes | default | meaning | from |", "| --- | --- | --- | --- | --- |"]
@@ -65,15 +67,15 @@ def render() -> str:
         INTRODUCTION,
         _section("The data", "", page.rows(schema, "", left_out=sections)),
         _section(
-            SELECTIONS,
+            f"Every selection: {_sections(SELECTING)}",
             f"SECTION is one of these. {page.text('SelectionParameters')}",
             page.selections(),
         ),
     ]
     for name, field in sections.items():
         if name == MODELS[0]:
-            about = "MODEL is `gan`, `vae` or `gmvae`: defaults that differ stand in that order."
-            parts.append(_section(SHARED, about, page.shared()))
+            about = "MODEL is one of these; defaults that differ stand in their order."
+            parts.append(_section(f"Every model: {_sections(MODELS)}", about, page.shared()))
         model = page.resolve(field)
         left_out = {"selection", *(ConditionalParameters.model_fields if name in MODELS else ())}
         rows = page.rows(model, f"{name}.", left_out=left_out)
@@ -145,6 +147,10 @@ class _Page:
         ]
         shown = _values(base)
         return shown if paper == base else f"{shown}<br>`cxr14`: {_values(paper)}"
+
+
+def _sections(names: Collection[str]) -> str:
+    return ", ".join(f"`{name}.`" for name in names)
 
 
 def _section(title: str, about: str, rows: Iterator[str]) -> str:
