@@ -12,6 +12,8 @@ import yaml
 from kedro.framework.project import LOGGING
 from kedro.utils import find_kedro_project
 
+from cxr_pipeline.training.memory import ask_for_huge_pages
+
 # Notices that libraries owe one another and that no user can act on.
 NOTICES = (
     r"register_new_resolver\(\) is deprecated",  # Kedro and kedro-mlflow to OmegaConf
@@ -26,6 +28,8 @@ LEVELS = {
     "mlflow.store.db.utils": logging.CRITICAL,
     # Warns of each new attempt to reach MLflow's server.
     "urllib3.connectionpool": logging.ERROR,
+    # Says how torch computes, which the project's own lines and records say.
+    "lightning.fabric.utilities.rank_zero": logging.WARNING,
     # Of a run that failed: which nodes have not run and how to go on from there. Ours goes on when
     # the command is repeated, and one line says why it failed.
     "kedro.runner": logging.ERROR,
@@ -47,6 +51,7 @@ def prepare() -> None:
     # The libraries make a million objects as they are imported; looking through them for garbage
     # again and again took two of the seven seconds of a short run.
     gc.set_threshold(100_000, 50, 50)
+    ask_for_huge_pages()
     # Kedro and MLflow tell their makers how they are used, unless asked not to.
     os.environ.setdefault("DO_NOT_TRACK", "true")
     # A server that does not answer is given up after seconds, not MLflow's quarter of an hour.

@@ -114,6 +114,13 @@ def test_the_paper_s_other_row_is_taken_of_a_gmvae_whose_encoder_is_trained(keep
     assert cells(message, "the paper, on its T4") == ["65.0", "min"]
 
 
+def test_a_model_that_the_paper_has_not_is_not_counted_beside_it(keep):
+    keep_model(keep, "autoencoder", {"loss/total": 1.5})
+    message = closing_message(keep_counts(keep))
+    assert cells(message, "loss/total") == ["1.51"]
+    assert "paper" not in message
+
+
 def test_what_is_wrong_with_a_model_is_said(keep):
     message = closing_message(keep_model(keep, "vae", {}, warnings=["the posterior collapsed"]))
     assert "Warning, vae: the posterior collapsed" in message

@@ -49,7 +49,7 @@ PLACES = (
     ("what became of each file", "downloaded_files"),
     ("what became of each version", "pruned"),
 )
-MOST_PLACES = 7
+MOST_PLACES = 5
 """The report and the folders beside it hold the rest."""
 
 
@@ -127,6 +127,8 @@ def _models(made: Made) -> str:
     ordered = sorted(rows, key=_place)
     table = pd.DataFrame([rows[row] for row in ordered], index=ordered, columns=list(configs))
     lines = [line.rstrip() for line in table.fillna("").to_string().splitlines()]
+    if any("encoder" in config and not _fine_tuned(config) for config in configs.values()):
+        lines.append("gmvae's time is without the encoder, which looks at each image once before")
     for model, config in configs.items():
         lines += [f"Warning, {model}: {warning}" for warning in config["warnings"]]
     return "\n".join(lines)
@@ -140,11 +142,12 @@ def _place(row: str) -> int:
 def _counts(model: str, config: Mapping[str, Any], table: pd.DataFrame) -> dict[str, str]:
     component = "total"
     if model == "gmvae":
-        tuned = config["architecture"]["fine_tune"]
-        component += ", encoder fine-tuned" if tuned else ", encoder frozen"
-    (row,) = table[(table["model"] == model) & (table["component"] == component)].to_dict("records")
-    shown = {PARAMETERS: "parameters", AS_PAPER: "counted_as_paper", PAPER_PARAMETERS: "paper"}
-    return {name: f"{int(row[key]):,}" for name, key in shown.items() if pd.notna(row[key])}
+        component += ", encoder fine-tuned" if _fine_tuned(config) else ", encoder frozen"
+    shown = {"parameters": PARAMETERS, "counted_as_paper": AS_PAPER, "paper": PAPER_PARAMETERS}
+    # Of a model that is not counted there is no row.
+    rows = table[(table["model"] == model) & (table["component"] == component)]
+    known = rows[list(shown)].iloc[:1].T.squeeze(axis=1).dropna() if len(rows) else {}
+    return {shown[str(name)]: f"{int(count):,}" for name, count in known.items()}
 
 
 def _ends(history: pd.DataFrame) -> dict[str, str]:
@@ -158,7 +161,7 @@ def _speed(model: str, config: Mapping[str, Any]) -> dict[str, str]:
     speed = config["images_per_second"]
     shown = {SPEED: f"{speed:,.1f}", EPOCH: f"{PAPER_IMAGES / speed / 60:,.1f} min"}
     if model == "gmvae":
-        model += ", fine-tuned" if config["architecture"]["fine_tune"] else ", frozen"
+        model += ", fine-tuned" if _fine_tuned(config) else ", frozen"
     if model in PAPER_MINUTES:
         minutes = PAPER_MINUTES[model]
         shown |= {
@@ -166,6 +169,10 @@ def _speed(model: str, config: Mapping[str, Any]) -> dict[str, str]:
             PAPER_EPOCH: f"{minutes:,.1f} min",
         }
     return shown
+
+
+def _fine_tuned(config: Mapping[str, Any]) -> bool:
+    return bool(config["architecture"]["fine_tune"])
 
 
 def _sweeps(made: Made) -> str:
