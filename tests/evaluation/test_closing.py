@@ -114,6 +114,12 @@ def test_the_paper_s_other_row_is_taken_of_a_gmvae_whose_encoder_is_trained(keep
     assert cells(message, "the paper, on its T4") == ["65.0", "min"]
 
 
+def test_parameters_alone_are_counted_beside_table_5(keep):
+    message = closing_message(keep_counts(keep))
+    assert cells(message, "gan") == ["6,402,880", "6,402,880"]
+    assert cells(message, "gmvae, encoder frozen") == ["52,932,727", "172,800", "172,800"]
+
+
 def test_a_model_that_the_paper_has_not_is_not_counted_beside_it(keep):
     keep_model(keep, "autoencoder", {"loss/total": 1.5})
     message = closing_message(keep_counts(keep))

@@ -43,8 +43,10 @@ PLACES = (
     ("weights and settings", "*.weights"),
     ("losses", "*.losses"),
     ("images after the transform", "transformed_images"),
-    ("class counts", "class_counts"),
     ("images left out, and why", "quarantine"),
+    ("class counts", "class_counts"),
+    ("the same by split and view", "class_counts_by_split_and_view"),
+    ("which occur together", "cooccurrence_chart"),
     ("chest phantoms", "sample_data"),
     ("what became of each file", "downloaded_files"),
     ("what became of each version", "pruned"),
@@ -139,6 +141,24 @@ def _place(row: str) -> int:
     return next(place for place, start in enumerate(ROWS) if row.startswith(start))
 
 
+def _parameters(made: Made) -> str:
+    """The paper's Table 5, where models were counted and none was trained."""
+    if "parameter_counts" not in made or any(
+        name.endswith((".config", ".summary")) for name in made
+    ):
+        return ""
+    table = pd.read_csv(made["parameter_counts"])
+    table = table[table["component"].str.startswith("total") & table["paper"].notna()]
+    rows = table["model"] + table["component"].str.removeprefix("total")
+    columns = {
+        "parameters": "parameters",
+        "counted_as_paper": "as Table 5 counts",
+        "paper": "Table 5",
+    }
+    table = table[list(columns)].rename(columns=columns).set_axis(rows.tolist())
+    return table.map(lambda count: "" if pd.isna(count) else f"{int(count):,}").to_string()
+
+
 def _counts(model: str, config: Mapping[str, Any], table: pd.DataFrame) -> dict[str, str]:
     component = "total"
     if model == "gmvae":
@@ -227,4 +247,11 @@ def _shortened(path: Path) -> Path:
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 
-PARTS: tuple[Callable[[Made], str], ...] = (_data, _class_counts, _models, _sweeps, _look)
+PARTS: tuple[Callable[[Made], str], ...] = (
+    _data,
+    _class_counts,
+    _parameters,
+    _models,
+    _sweeps,
+    _look,
+)
