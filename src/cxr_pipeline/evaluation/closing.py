@@ -164,10 +164,14 @@ def _counts(model: str, config: Mapping[str, Any], table: pd.DataFrame) -> dict[
     if model == "gmvae":
         component += ", encoder fine-tuned" if _fine_tuned(config) else ", encoder frozen"
     shown = {"parameters": PARAMETERS, "counted_as_paper": AS_PAPER, "paper": PAPER_PARAMETERS}
-    # Of a model that is not counted there is no row.
     rows = table[(table["model"] == model) & (table["component"] == component)]
-    known = rows[list(shown)].iloc[:1].T.squeeze(axis=1).dropna() if len(rows) else {}
-    return {shown[str(name)]: f"{int(count):,}" for name, count in known.items()}
+    # A model that is not counted has no row.
+    return {
+        name: f"{int(row[key]):,}"
+        for row in rows.to_dict("records")
+        for key, name in shown.items()
+        if pd.notna(row[key])
+    }
 
 
 def _ends(history: pd.DataFrame) -> dict[str, str]:
