@@ -29,8 +29,9 @@ LEVELS = {
     # Warns of each new attempt to reach MLflow's server.
     "urllib3.connectionpool": logging.ERROR,
     # Says how torch computes, which the project's own lines and records say.
-    "lightning.fabric.utilities.rank_zero": logging.WARNING,
+    # It speaks through the last of these that was imported.
     "lightning.pytorch.utilities.rank_zero": logging.WARNING,
+    "pytorch_lightning.utilities.rank_zero": logging.WARNING,
     # Says what the run ends with anyway, as one line or with its traceback.
     "kedro.pipeline.node": logging.CRITICAL,
     # Of a run that failed: which nodes have not run and how to go on from there. Ours goes on when
