@@ -23,7 +23,7 @@ def test_the_gan_s_layers_are_those_of_figure_7():
 
 def test_the_vae_s_layers_are_those_of_figure_4():
     tables = network_tables("vae", {})
-    assert list(tables) == ["encoder", "mean and logvar, each", "decoder"]
+    assert list(tables) == ["encoder", "decoder", "mean and logvar, each"]
     convolutions = [row for row in tables["encoder"]["layer"] if row.startswith("Conv2D")]
     assert len(convolutions) == 10  # two in every block
     assert tables["mean and logvar, each"]["layer"].tolist() == ["Linear 8192, 1024"]

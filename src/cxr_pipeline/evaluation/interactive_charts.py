@@ -100,7 +100,7 @@ def _traces(name: str, colour: str, rows: pd.DataFrame) -> list[dict[str, Any]]:
     each = mean | {
         "y": _written(raw[kept]),
         "line": {"color": colour, "width": 1},
-        "opacity": 0.35,
+        "opacity": 0.45,
         "showlegend": False,
         "hovertemplate": f"%{{y:.{DIGITS}g}}<extra>{name}, this step</extra>",
     }
@@ -109,22 +109,29 @@ def _traces(name: str, colour: str, rows: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _layout(title: str, curves: Curves, last_step: float, height: int) -> dict[str, Any]:
     ends = vertical_axis(curves)
-    vertical: dict[str, Any] = {"automargin": True, "type": "linear"}
+    vertical: dict[str, Any] = {"automargin": True, "type": "linear", "tickformat": ",~g"}
     if ends is not None:
         logarithmic, bottom, top = ends
         vertical["range"] = [math.log10(end) for end in ends[1:]] if logarithmic else [bottom, top]
-        vertical["type"] = "log" if logarithmic else "linear"
+        if logarithmic:
+            vertical |= {"type": "log", "nticks": 4}  # more would be 2, 3, 4 to 9 of each ten
+    # From the top: the title, with Plotly's buttons beside it; the legend; the curves.
     layout = {
         "height": height,
-        "margin": {"l": 8, "r": 8, "t": 34 if title else 10, "b": 8},
+        "margin": {"l": 8, "r": 8, "t": 56, "b": 8},
         "hovermode": "x unified",
         "showlegend": len(curves) > 1,
-        "legend": {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 1, "xanchor": "right"},
-        "xaxis": {"automargin": True, "range": [0, last_step], "title": {"text": "step"}},
+        "legend": {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0, "xanchor": "left"},
+        "xaxis": {
+            "automargin": True,
+            "range": [0, last_step],
+            "title": {"text": "step", "standoff": 4},
+        },
         "yaxis": vertical,
     }
     if title:
-        layout["title"] = {"text": title, "x": 0, "xref": "paper", "font": {"size": 14}}
+        top = {"y": 0.99, "yref": "container", "yanchor": "top", "x": 0, "xref": "paper"}
+        layout["title"] = {"text": title, "font": {"size": 14}, **top}
     return layout
 
 

@@ -45,8 +45,8 @@ def network_tables(model: str, architecture: Mapping[str, Any]) -> dict[str, pd.
         code, latents = torch.empty(2, vae.CODE), torch.empty(2, network.dim_z)
         return {
             "encoder": _layers(network.encoder, images),
-            "mean and logvar, each": _layers(network.mean, code),
             "decoder": _layers(network.decoder, latents),
+            "mean and logvar, each": _layers(network.mean, code),
         }
 
 

@@ -43,6 +43,15 @@ def read_split_table(path: Path) -> Table | None:
     )
 
 
+def parted(table: Table, columns: int) -> tuple[Table, Table]:
+    """Part a wide table in two, after that many columns; both begin with the first."""
+    parts = []
+    for kept in ([*range(columns)], [0, *range(columns, len(table.columns))]):
+        own = [[cells[place] for place in kept] for cells in (table.columns, *table.rows)]
+        parts.append(Table(own[0], [table.numeric[place] for place in kept], own[1:]))
+    return parts[0], parts[1]
+
+
 def as_table(frame: pd.DataFrame) -> Table:
     """Turn a data frame into texts."""
     frame = frame.convert_dtypes()
@@ -51,7 +60,8 @@ def as_table(frame: pd.DataFrame) -> Table:
         pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_bool_dtype(dtype)
         for dtype in frame.dtypes
     ]
-    return Table([str(name).replace("_", " ") for name in frame.columns], numeric, rows)
+    names = [str(name).replace("_", " ").replace("/", ": ") for name in frame.columns]
+    return Table(names, numeric, rows)
 
 
 def written(cell: Any) -> str:

@@ -29,13 +29,21 @@ from cxr_pipeline.evaluation.page_pictures import (
     picture,
     rows_of,
 )
-from cxr_pipeline.evaluation.page_tables import Table, as_table, read_split_table, read_table
+from cxr_pipeline.evaluation.page_tables import (
+    Table,
+    as_table,
+    parted,
+    read_split_table,
+    read_table,
+)
 from cxr_pipeline.evaluation.paper_index import VERSION_FIGURES, paper_index
 
 MODELS = ("gan", "vae", "gmvae")
 SWEEPS = ("vae_beta_sweep", "gmvae_sweep")
 DECODERS = ("1", "2")
 """Those that the paper lists layer by layer."""
+TABLE_4_COLUMNS = 8
+"""The first ones of the versions' table; the others are their sizes."""
 THUMBNAILS = 4
 """Samples of each model at the top of the page."""
 
@@ -64,9 +72,10 @@ def render_report(reports: Path, models: Path) -> str:
     cooccurrence = reports / "cooccurrence.csv"
     shown = [_model(name, reports, models / name / "config.json") for name in MODELS]
     sweeps = {name: _sweep(reports / name) for name in SWEEPS}
+    versions = read_table(reports / "gmvae_versions.csv")
     charted = [*shown, *sweeps.values()]
     return environment.get_template("report.html.jinja").render(
-        paper_index=paper_index(reports),
+        paper_index=paper_index(reports, untrained=[m["name"] for m in shown if not m["config"]]),
         class_counts=read_table(counts),
         class_counts_chart=_chart(class_count_chart, counts, by_split_and_view),
         class_counts_by_split_and_view=read_split_table(by_split_and_view),
@@ -78,7 +87,7 @@ def render_report(reports: Path, models: Path) -> str:
         sweeps=sweeps,
         scores=read_table(reports / "evaluation.csv"),
         parameter_counts=read_table(reports / "parameter_counts.csv"),
-        gmvae_versions=read_table(reports / "gmvae_versions.csv"),
+        gmvae_versions=parted(versions, TABLE_4_COLUMNS) if versions else (None, None),
         decoder_layers={
             name: read_table(reports / f"layers_decoder_{name}.csv") for name in DECODERS
         },

@@ -16,10 +16,15 @@
     "hoverlabel.bgcolor": colour("--card"), "hoverlabel.bordercolor": colour("--line"),
     "xaxis.gridcolor": colour("--line"), "xaxis.zerolinecolor": colour("--line"),
     "yaxis.gridcolor": colour("--line"), "yaxis.zerolinecolor": colour("--line"),
-    "modebar.color": colour("--soft"), "modebar.bgcolor": "transparent",
+    "modebar.color": colour("--soft"), "modebar.activecolor": colour("--ink"), "modebar.bgcolor": "transparent",
   });
   // On a touch screen a finger that scrolls the page would zoom.
   const touch = matchMedia("(pointer: coarse)").matches;
+
+  const useless = touch ? ["toImage", "zoom2d"] : ["zoomIn2d", "zoomOut2d"];
+  const settings = {
+    displaylogo: false, responsive: true, modeBarButtonsToRemove: ["autoScale2d", ...useless],
+  };
 
   const drawn = [];
   const draw = async (figure) => {
@@ -28,7 +33,7 @@
       const chart = JSON.parse(place.querySelector("script").textContent);
       chart.layout.dragmode = touch ? false : "zoom";
       chart.layout.font = { family: "system-ui, sans-serif", size: 12 };
-      await Plotly.newPlot(place, chart.data, chart.layout, { displaylogo: false, responsive: true });
+      await Plotly.newPlot(place, chart.data, chart.layout, settings);
       await Plotly.relayout(place, theme());
       drawn.push(place);
     }
@@ -36,10 +41,11 @@
     const first = figure.querySelector(".plot");
     button?.addEventListener("click", () => {
       const type = first.layout.yaxis.type === "log" ? "linear" : "log";
-      Plotly.relayout(first, { "yaxis.type": type, "yaxis.autorange": true });
+      Plotly.relayout(first, { "yaxis.type": type, "yaxis.autorange": true, "yaxis.nticks": type === "log" ? 4 : 0 });
     });
   };
   const near = new IntersectionObserver((seen) => {
+    if (matchMedia("print").matches) return; // paper has the pictures
     for (const entry of seen.filter((entry) => entry.isIntersecting)) {
       near.unobserve(entry.target);
       draw(entry.target);
