@@ -421,6 +421,15 @@ def test_a_sweep_s_rows_of_samples_are_named_in_the_order_of_its_summary(html, p
     assert ["beta_0.1", "135", "77.31", "0.1235"] in page.rows
 
 
+def test_the_versions_samples_are_named_with_the_paper_s_figure(empty):
+    reports, _ = empty
+    save_picture(reports / "gmvae_sweep" / "samples.png", 60)
+    (reports / "gmvae_sweep" / "summary.csv").write_text("member,steps\nfs_v1,9\nv8,9\n")
+    html = render_report(*empty)
+    assert re.findall(r"<span>(.*?)</span><img", html) == ["fs v1 (Fig. 1)", "v8 (Fig. 3)"]
+    assert '<b>Figs. 1 to 3</b> <span><a href="#figs-1-to-3">' in html
+
+
 def test_the_training_is_told_in_figures(page):
     text = spoken(page)
     assert "12,345 steps on 44,625 images of cxr14 in 3,600 s: 220 images/s" in text

@@ -13,8 +13,8 @@ from PIL import Image
 
 from cxr_pipeline.data.sheets import GAP
 
-QUALITY = 90
-"""Of WebP: what is lost is not seen, and a sheet of X-rays takes a third of its PNG."""
+QUALITY = 85
+"""Of WebP: what is lost is not seen, and a sheet of X-rays takes half to a tenth of its PNG."""
 LONGEST_SIDE = 4096
 """Pixels: larger sheets are shrunk, for browsers of phones and for WebP's own limit of 16,383."""
 DOTS_PER_INCH = 120
