@@ -111,12 +111,12 @@ def _layout(title: str, curves: Curves, last_step: float, height: int) -> dict[s
     ends = vertical_axis(curves)
     vertical: dict[str, Any] = {"automargin": True, "type": "linear", "tickformat": ",~g"}
     if ends is not None:
-        logarithmic, bottom, top = ends
-        vertical["range"] = [math.log10(end) for end in ends[1:]] if logarithmic else [bottom, top]
+        logarithmic, *shown = ends
+        vertical["range"] = [math.log10(end) for end in shown] if logarithmic else shown
         if logarithmic:
             vertical |= {"type": "log", "nticks": 4}  # more would be 2, 3, 4 to 9 of each ten
     # From the top: the title, with Plotly's buttons beside it; the legend; the curves.
-    layout = {
+    layout: dict[str, Any] = {
         "height": height,
         "margin": {"l": 8, "r": 8, "t": 56, "b": 8},
         "hovermode": "x unified",
@@ -130,8 +130,8 @@ def _layout(title: str, curves: Curves, last_step: float, height: int) -> dict[s
         "yaxis": vertical,
     }
     if title:
-        top = {"y": 0.99, "yref": "container", "yanchor": "top", "x": 0, "xref": "paper"}
-        layout["title"] = {"text": title, "font": {"size": 14}, **top}
+        place = {"y": 0.99, "yref": "container", "yanchor": "top", "x": 0, "xref": "paper"}
+        layout["title"] = {"text": title, "font": {"size": 14}} | place
     return layout
 
 
