@@ -8,6 +8,10 @@ import sys
 import warnings
 from pathlib import Path
 
+import yaml
+from kedro.framework.project import LOGGING
+from kedro.utils import find_kedro_project
+
 from cxr_pipeline.training.memory import ask_for_huge_pages
 
 # Notices that libraries owe one another and that no user can act on.
@@ -15,6 +19,29 @@ NOTICES = (
     r"register_new_resolver\(\) is deprecated",  # Kedro and kedro-mlflow to OmegaConf
     "One or more dataset names contain",  # the report waits for data sets of the namespaces
 )
+
+LEVELS = {
+    # It sets its own level as it is imported.
+    "kedro_mlflow": logging.WARNING,
+    # Says at the first run that it makes its tables, and of a database in trouble a traceback,
+    # where ours is a warning.
+    "mlflow.store.db.utils": logging.CRITICAL,
+    # Warns of each new attempt to reach MLflow's server.
+    "urllib3.connectionpool": logging.ERROR,
+    # Says how torch computes, which the project's own lines and records say.
+    # It speaks through the last of these that was imported.
+    "lightning.pytorch.utilities.rank_zero": logging.WARNING,
+    "pytorch_lightning.utilities.rank_zero": logging.WARNING,
+    # Says what the run ends with anyway, as one line or with its traceback.
+    "kedro.pipeline.node": logging.CRITICAL,
+    # Of a run that failed: which nodes have not run and how to go on from there. Ours goes on when
+    # the command is repeated, and one line says why it failed.
+    "kedro.runner": logging.ERROR,
+    # Of what Viz notes down of every run: data sets that are not there, as when a part is run.
+    "kedro_viz.integrations.kedro.hooks": logging.ERROR,
+    "kedro_viz.integrations.kedro.run_hooks": logging.ERROR,
+}
+"""Libraries' loggers, and from which level on they are heard."""
 
 SERVER_PATIENCE = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -43,10 +70,17 @@ def prepare() -> None:
     with warnings.catch_warnings(record=True):
         # Warns of a class of its own, past every filter; Kedro would import it next anyway.
         importlib.import_module("kedro_mlflow.framework.cli.cli")
-    # It sets its own level as it is imported.
-    logging.getLogger("kedro_mlflow").setLevel(logging.WARNING)
-    # Says at the first run that it makes its tables, and of a database in trouble a traceback,
-    # where ours is a warning.
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
-    # Warns of each new attempt to reach MLflow's server.
-    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+    for name, level in LEVELS.items():
+        logging.getLogger(name).setLevel(level)
+    log_as_configured()
+
+
+def log_as_configured() -> None:
+    """Log as the project's `conf/logging.yml` says, also when called from a folder below it.
+
+    Kedro looks for that file in the working directory alone.
+    """
+    project = find_kedro_project(Path.cwd())
+    path = (project or Path.cwd()) / "conf/logging.yml"
+    if "KEDRO_LOGGING_CONFIG" not in os.environ and path.is_file():
+        LOGGING.configure(yaml.safe_load(path.read_text()))
