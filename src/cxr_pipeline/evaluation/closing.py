@@ -8,14 +8,15 @@ from typing import Any
 import pandas as pd
 
 from cxr_pipeline.data.splits import SPLITS
-from cxr_pipeline.evaluation.training_times import PAPER_MINUTES
-
-PAPER_IMAGES = 44_625
-"""Images of an epoch in the paper: those of No Finding that the authors trained on."""
+from cxr_pipeline.evaluation.training_times import (
+    PAPER_EPOCH_IMAGES,
+    PAPER_MINUTES,
+    paper_name,
+)
 
 PARAMETERS, STEPS, SPEED = "parameters", "steps", "images a second"
 AS_PAPER, PAPER_PARAMETERS = "  counted as the paper does", "  the paper, Table 5"
-EPOCH, PAPER_SPEED = f"an epoch of {PAPER_IMAGES:,} images", "  the paper, on a T4"
+EPOCH, PAPER_SPEED = f"an epoch of {PAPER_EPOCH_IMAGES:,} images", "  the paper, on a T4"
 PAPER_EPOCH = "  the paper, on its T4"
 ENDS = ("loss/", "quality/")
 """What is shown of the metrics, as they were recorded last."""
@@ -124,7 +125,7 @@ def _models(made: Made) -> str:
         numbers[STEPS] = f"{config['steps']:,}"
         if f"{model}.history" in made:
             numbers |= _ends(pd.read_csv(made[f"{model}.history"]))
-        for row, number in (numbers | _speed(model, config)).items():
+        for row, number in (numbers | _speed(config)).items():
             rows.setdefault(row, {})[model] = number
     ordered = sorted(rows, key=_place)
     table = pd.DataFrame([rows[row] for row in ordered], index=ordered, columns=list(configs))
@@ -181,15 +182,13 @@ def _ends(history: pd.DataFrame) -> dict[str, str]:
     }
 
 
-def _speed(model: str, config: Mapping[str, Any]) -> dict[str, str]:
+def _speed(config: Mapping[str, Any]) -> dict[str, str]:
     speed = config["images_per_second"]
-    shown = {SPEED: f"{speed:,.1f}", EPOCH: f"{PAPER_IMAGES / speed / 60:,.1f} min"}
-    if model == "gmvae":
-        model += ", fine-tuned" if _fine_tuned(config) else ", frozen"
-    if model in PAPER_MINUTES:
-        minutes = PAPER_MINUTES[model]
+    shown = {SPEED: f"{speed:,.1f}", EPOCH: f"{PAPER_EPOCH_IMAGES / speed / 60:,.1f} min"}
+    minutes = PAPER_MINUTES.get(paper_name(config))
+    if minutes:
         shown |= {
-            PAPER_SPEED: f"{PAPER_IMAGES / minutes / 60:.1f}",
+            PAPER_SPEED: f"{PAPER_EPOCH_IMAGES / minutes / 60:.1f}",
             PAPER_EPOCH: f"{minutes:,.1f} min",
         }
     return shown
