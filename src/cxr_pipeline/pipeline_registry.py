@@ -1,5 +1,7 @@
 """The pipelines that `kedro run --pipeline=...` knows."""
 
+from functools import partial
+
 from kedro.pipeline import Pipeline
 
 from cxr_pipeline.pipelines import (
@@ -12,6 +14,16 @@ from cxr_pipeline.pipelines import (
     sweeps,
     training,
 )
+from cxr_pipeline.pipelines.described import described
+from cxr_pipeline.pipelines.training.diagrams import show_network
+
+NETWORKS = {
+    "gan.train": "gan",
+    "vae.train": "vae",
+    "gmvae.train": "gmvae",
+    "vae_beta_sweep.train_each_beta": "vae",
+}
+"""Nodes that show the networks which they train, and of which model."""
 
 
 def register_pipelines() -> dict[str, Pipeline]:
@@ -20,7 +32,7 @@ def register_pipelines() -> dict[str, Pipeline]:
     store_224 = ("images_224", "gmvae.image_size")
     data_224 = labels.create_pipeline() + preprocessing.create_pipeline(*store_224)
     models = {model: training.create_pipeline(model) for model in ("gan", "vae", "gmvae")}
-    return {
+    pipelines = {
         "sample_data": sample_data.create_pipeline(),
         "download": download.create_pipeline(),
         "labels": labels.create_pipeline(),
@@ -41,3 +53,5 @@ def register_pipelines() -> dict[str, Pipeline]:
         + sum(models.values(), Pipeline([]))
         + reporting.create_pipeline(list(models)),
     }
+    shows = {node: partial(show_network, model) for node, model in NETWORKS.items()}
+    return {name: described(pipeline, shows) for name, pipeline in pipelines.items()}

@@ -1,8 +1,7 @@
 """Grey pictures as PNG files that Kedro-Viz shows."""
 
-import base64
 from pathlib import Path
-from typing import Any, NewType
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,9 +10,7 @@ from kedro.io import AbstractDataset
 
 from cxr_pipeline.data.files import write_bytes
 from cxr_pipeline.data.png import encode_png
-
-# Kedro-Viz goes by the name of what `preview` is annotated to return.
-ImagePreview = NewType("ImagePreview", str)
+from cxr_pipeline.datasets.previews import NOTHING_YET, ImagePreview, png_preview
 
 
 class PictureDataset(AbstractDataset[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]):
@@ -34,16 +31,11 @@ class PictureDataset(AbstractDataset[npt.NDArray[np.uint8], npt.NDArray[np.uint8
         return np.asarray(picture, dtype=np.uint8)
 
     def preview(self) -> ImagePreview:
-        """The picture, as Kedro-Viz takes it."""
-        return as_preview(self.load())
+        """The picture, for Kedro-Viz."""
+        return png_preview(self._filepath.read_bytes()) if self._exists() else NOTHING_YET
 
     def _exists(self) -> bool:
         return self._filepath.is_file()
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}
-
-
-def as_preview(picture: npt.NDArray[np.uint8]) -> ImagePreview:
-    """Encode a (H, W) uint8 picture as the base64 PNG that Kedro-Viz shows."""
-    return ImagePreview(base64.b64encode(encode_png(picture)).decode())

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, computed_field, field_validator, model_validator
 
-from cxr_pipeline.data.findings import BALANCES, NO_FINDING
+from cxr_pipeline.data.findings import BALANCES, FINDINGS, NO_FINDING
 from cxr_pipeline.parameters.data import SelectionParameters
 from cxr_pipeline.parameters.fields import (
     ClosedModel,
@@ -167,6 +167,12 @@ class GmvaeVersion(ClosedModel):
     encoder: Literal["vgg16", "densenet121"] = Field(description="Whose features to use.")
     decoder: Literal["linear", "1", "2"] = Field(description="Which decoder; Tables 2 and 3.")
     conditional: bool = Field(description="Whether it is given the findings (FS-GMVAE).")
+
+    def architecture(self) -> dict[str, object]:
+        """The row as diagrams and counts take it: with NIH's findings, if it is given any."""
+        architecture = self.model_dump()
+        conditional = architecture.pop("conditional")
+        return architecture | {"findings": len(FINDINGS) if conditional else 0}
 
 
 class GmvaeParameters(ConditionalParameters):
