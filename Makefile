@@ -46,8 +46,12 @@ format: install ## let ruff put the code in order
 
 viz-site: install ## the pipelines with all previews as a static site in build/
 	rm -rf build
+	@# The last run's error may name images.
+	@rm -f .viz/kedro_pipeline_events.json
 	$(BIN)/kedro viz build --include-previews
 	@test -f build/api/main || { echo "kedro viz build failed: see above"; exit 1; }
+	@# Without fonts from the network.
+	@sed -i.bak '/fonts\.g/d' build/index.html && rm build/index.html.bak
 	@echo "Look at it   $(BIN)/python -m http.server --bind 127.0.0.1 --directory build 8000"
 	@echo "             then open http://127.0.0.1:8000"
 

@@ -1,7 +1,5 @@
 """What a user sees in a browser: the flowchart and its previews, MLflow's runs, the report."""
 
-import os
-import re
 import shutil
 import subprocess
 import sys
@@ -9,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from tests.browser import free_port, installed_browser, served_folder, started_server
+from tests.browser import installed_browser, served_folder
 from tests.conftest import SAMPLE, Project
 
 from cxr_pipeline.evaluation.report import render_report

@@ -12,6 +12,7 @@ from pathlib import Path
 NOTICES = (
     r"register_new_resolver\(\) is deprecated",  # Kedro and kedro-mlflow to OmegaConf
     "One or more dataset names contain",  # the report waits for data sets of the namespaces
+    "ORJSONResponse is deprecated",  # Kedro-Viz to FastAPI
 )
 
 SERVER_PATIENCE = {

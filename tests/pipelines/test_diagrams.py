@@ -24,7 +24,7 @@ def test_pipelines_are_there_before_torch_and_kedro_viz():
     # Each takes seconds to import; only who asks for a diagram waits for them.
     code = (
         "import sys; from cxr_pipeline.pipeline_registry import register_pipelines; "
-        "register_pipelines(); sys.exit({'torch', 'kedro_viz'} & sys.modules.keys())"
+        "register_pipelines(); sys.exit(len({'torch', 'kedro_viz'} & sys.modules.keys()))"
     )
     command = [sys.executable, "-W", "ignore", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
