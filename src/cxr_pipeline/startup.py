@@ -8,6 +8,8 @@ import sys
 import warnings
 from pathlib import Path
 
+from cxr_pipeline.training.memory import ask_for_huge_pages
+
 # Notices that libraries owe one another and that no user can act on.
 NOTICES = (
     r"register_new_resolver\(\) is deprecated",  # Kedro and kedro-mlflow to OmegaConf
@@ -27,6 +29,7 @@ def prepare() -> None:
     # The libraries make a million objects as they are imported; looking through them for garbage
     # again and again took two of the seven seconds of a short run.
     gc.set_threshold(100_000, 50, 50)
+    ask_for_huge_pages()
     # Kedro and MLflow tell their makers how they are used, unless asked not to.
     os.environ.setdefault("DO_NOT_TRACK", "true")
     # A server that does not answer is given up after seconds, not MLflow's quarter of an hour.
