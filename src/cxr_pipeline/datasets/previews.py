@@ -6,6 +6,7 @@ what is not made yet returns `NOTHING_YET`, and Viz shows the command that makes
 
 import base64
 import json
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from html.parser import HTMLParser
@@ -87,7 +88,7 @@ def weights_preview(path: Path) -> TablePreview:
     header.pop("__metadata__", None)
     counts = {name: int(np.prod(entry["shape"], dtype=np.int64)) for name, entry in header.items()}
     rows = [("all", "", "", f"{sum(counts.values()):,}")]
-    for name, entry in header.items():
+    for name, entry in sorted(header.items(), key=lambda item: _natural(item[0])):
         shape = " x ".join(map(str, entry["shape"]))
         rows.append((name, shape, entry["dtype"], f"{counts[name]:,}"))
     return table_preview(["tensor", "shape", "type", "numbers"], rows)
@@ -135,6 +136,11 @@ class _Headings(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self.within:
             self.found[-1] = " ".join([*self.found[-1].split(), *data.split()])
+
+
+def _natural(name: str) -> list[str | int]:
+    """Sorts `layers.2` before `layers.10`."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
 def _shrunk(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -16,8 +16,9 @@ from cxr_pipeline.models.encoders import FEATURE_SIZE
 from cxr_pipeline.models.lsgan import Discriminator, Generator
 from cxr_pipeline.models.vae import CODE, Vae
 
-HEADER = """%%{init: {"flowchart": {"nodeSpacing": 15, "rankSpacing": 25}}}%%
-flowchart LR"""
+LAYOUT = '{"nodeSpacing": 15, "rankSpacing": 15, "padding": 10, "wrappingWidth": 500}'
+
+HEADER = f'%%{{init: {{"flowchart": {LAYOUT}}}}}%%\nflowchart LR'
 
 WEIGHTED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 SHAPING = (nn.Flatten, nn.Unflatten, nn.Identity)

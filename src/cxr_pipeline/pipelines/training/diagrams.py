@@ -7,13 +7,19 @@ from kedro.pipeline.preview_contract import MermaidPreview
 from cxr_pipeline.data.findings import FINDINGS
 from cxr_pipeline.parameters.models import GanParameters, GmvaeParameters, VaeParameters
 
+# Viz would squeeze the diagram into the width of a thumbnail, and break lines within the boxes.
+SETTINGS: dict[str, Any] = {
+    "flowchart": {"useMaxWidth": False},
+    "textStyle": {"whiteSpace": "nowrap", "padding": "0"},
+}
+
 
 def show_network(model: str) -> MermaidPreview:
     """Draw a model's networks with the parameters of the catalog that Kedro-Viz shows."""
     from kedro_viz.data_access import data_access_manager
 
     parameters = data_access_manager.catalog.get_catalog().load(f"params:{model}")
-    return MermaidPreview(network_diagram(model, parameters))
+    return MermaidPreview(network_diagram(model, parameters), meta=SETTINGS)
 
 
 def network_diagram(model: str, parameters: Any) -> str:
