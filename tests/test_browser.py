@@ -1,13 +1,15 @@
 """What a user sees in a browser: the flowchart and its previews, MLflow's runs, the report."""
 
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pandas as pd
 import pytest
-from tests.browser import installed_browser, served_folder
+from tests.browser import free_port, installed_browser, served_folder, started_server
 from tests.conftest import REPOSITORY, SAMPLE, Project
 
 from cxr_pipeline.evaluation.report import render_report
@@ -105,30 +107,37 @@ def site(project) -> Path:
     return project.folder / "build"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def viz(site, page_of):
     with served_folder(site) as address:
         page = page_of(address, viewport={"width": 1400, "height": 900})
         page.wait_for_selector(".pipeline-node")
         yield page
-        elsewhere = [
-            url for url in page.requests if not url.startswith((address, "blob:", "data:"))
-        ]
-        assert elsewhere == []
+        assert asked_elsewhere(page, address) == []
+
+
+def asked_elsewhere(page, *own):
+    """What a page asked the network for."""
+    return [url for url in page.requests if not url.startswith((*own, "blob:", "data:"))]
 
 
 def click(page, name):
-    """Click a node in the list beside the flowchart, which search unfolds."""
-    page.get_by_placeholder("Search").fill(name)
-    page.get_by_text(name, exact=True).first.click()
-    page.wait_for_selector(".pipeline-metadata__title")
+    """Click a node of the flowchart, also where it stands behind a panel."""
+    node = page.locator(".pipeline-node", has_text=re.compile(f"^{re.escape(name)}$"))
+    node.dispatch_event("click")
+    page.locator(".pipeline-metadata__title", has_text=name).wait_for()
+
+
+def choose(page, pipeline):
+    """Choose a pipeline, with all boxes unfolded."""
+    page.goto(urljoin(page.url, f"?pid={pipeline}&expandAllPipelines=true"))
 
 
 def test_the_flowchart_shows_layers_and_each_pipeline_as_one_box(viz):
     shown = set(viz.locator(".pipeline-node").all_text_contents())
     assert {"labels", "preprocessing", "gan", "vae", "gmvae", "reporting"} <= shown
     assert not shown & {"train", "draw_samples", "read_labels"}
-    layers = viz.locator(".pipeline-layer").all_text_contents()
+    layers = viz.locator(".pipeline-layer-name").all_text_contents()
     assert layers == ["intermediate", "models", "model_output", "reporting"]
 
 
@@ -138,6 +147,7 @@ def test_a_table_shows_in_place(viz):
     assert "No Finding" in table.inner_text()
     viz.get_by_text("Expand preview").click()
     assert viz.locator(".pipeline-metadata-modal__preview tr").count() > FINDINGS
+    viz.get_by_role("button", name="Back", exact=True).click()
 
 
 @pytest.mark.parametrize("name", ["transformed_images", "images", "class_counts_chart"])
@@ -148,26 +158,26 @@ def test_images_and_charts_show_in_place(viz, name):
     assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") > 200
 
 
+def test_what_is_not_made_yet_shows_the_command_that_makes_it(viz):
+    click(viz, "gan.samples")
+    command = "kedro run --to-outputs=gan.samples"
+    viz.locator(".pipeline-metadata").get_by_text(command).wait_for()
+    assert viz.get_by_text("Expand preview").count() == 0
+
+
 def test_the_networks_show_where_they_are_trained(viz):
-    viz.goto(f"{viz.url}?pid=gan&expandAllPipelines=true")
+    choose(viz, "gan")
     click(viz, "train")
     diagram = viz.locator(".pipeline-mermaid-renderer svg")
     diagram.wait_for()
-    assert "Generator: 3,606,976 parameters" in diagram.inner_text()
+    assert "Generator: 3,606,976 parameters" in diagram.text_content()
 
 
 def test_a_node_says_what_it_does(viz):
-    viz.goto(f"{viz.url}?pid=labels&expandAllPipelines=true")
+    choose(viz, "labels")
     click(viz, "count_classes")
-    assert (
-        "Count the images of each finding." in viz.locator(".pipeline-text-renderer").inner_text()
-    )
-
-
-def test_what_is_not_made_yet_shows_the_command_that_makes_it(viz):
-    click(viz, "gan.samples")
-    assert "kedro run --to-outputs=gan.samples" in viz.locator(".pipeline-metadata").inner_text()
-    assert viz.get_by_text("Expand preview").count() == 0
+    shown = viz.locator(".pipeline-text-renderer").inner_text()
+    assert "Count the images of each finding." in shown
 
 
 def test_the_site_names_no_image_and_no_patient(site, raw_dir):
@@ -200,8 +210,7 @@ def test_the_report_reads_without_a_network(report, page_of):
     assert page.locator("h1").count() == 1
     assert page.locator("h2").count() >= 3
     assert page.complaints == []
-    elsewhere = [url for url in page.requests if not url.startswith(("file:", "data:", "blob:"))]
-    assert elsewhere == []
+    assert asked_elsewhere(page, "file:") == []
 
 
 @pytest.mark.parametrize("colours", ["light", "dark"])

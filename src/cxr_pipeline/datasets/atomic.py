@@ -50,7 +50,7 @@ class CSVDataset(Atomic, pandas.CSVDataset):  # type: ignore[misc]
 
     def preview(self, nrows: int = PREVIEW_ROWS) -> TablePreview:
         """The first rows, for Kedro-Viz."""
-        return super().preview(nrows) if self.exists() else NOTHING_YET
+        return TablePreview(super().preview(nrows)) if self.exists() else NOTHING_YET
 
 
 class ParquetDataset(Atomic, pandas.ParquetDataset):  # type: ignore[misc]
@@ -62,7 +62,7 @@ class JSONDataset(Atomic, json.JSONDataset):  # type: ignore[misc]
 
     def preview(self) -> JSONPreview:
         """All of it, for Kedro-Viz."""
-        return super().preview() if self.exists() else NOTHING_YET
+        return JSONPreview(super().preview()) if self.exists() else NOTHING_YET
 
 
 class TextDataset(Atomic, text.TextDataset):  # type: ignore[misc]

@@ -11,4 +11,4 @@ class ChartDataset(Atomic, MatplotlibDataset):  # type: ignore[misc]
 
     def preview(self) -> ImagePreview:
         """The chart, for Kedro-Viz."""
-        return super().preview() if self.exists() else NOTHING_YET
+        return ImagePreview(super().preview()) if self.exists() else NOTHING_YET

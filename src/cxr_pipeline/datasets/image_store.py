@@ -32,7 +32,8 @@ class ImageStoreDataset(DigestVersionedDataset[StorePlan, ImageStore]):
 
     def preview(self) -> ImagePreview:
         """A sheet of the first images, for Kedro-Viz."""
-        if not self.exists():
-            return NOTHING_YET
-        store = self.load()
-        return sheet_preview(store.read(np.arange(min(SHEET_IMAGES, len(store)))))
+        return _first_images(self.load()) if self.exists() else NOTHING_YET
+
+
+def _first_images(store: ImageStore) -> ImagePreview:
+    return sheet_preview(store.read(np.arange(min(SHEET_IMAGES, len(store)))))

@@ -118,14 +118,15 @@ def gmvae_diagram(architecture: Mapping[str, Any], *, fine_tune: bool) -> str:
     features = (encoders.FEATURES[name], FEATURE_SIZE, FEATURE_SIZE)
     with torch.device("meta"):
         decoding = blocks(gmvae.decoder, (dim_z + findings,))
-        hidden = gmvae.transition.eval()(torch.empty(1, *features)).shape[1]
+        # Without a transition net the features are only flattened.
+        net = gmvae.transition
+        transition = blocks(net if isinstance(net, nn.Sequential) else [net], features)
     state = "fine-tuned" if fine_tune else "frozen"
     door = "Normalise as ImageNet, " if architecture["normalise"] else ""
-    looking = [Block(f"{door}{ENCODER_NAMES[name]}, {state}", _count(gmvae.encoder), features)]
+    seen = features if architecture["transition"] else transition[-1].shape
+    looking = [Block(f"{door}{ENCODER_NAMES[name]}, {state}", _count(gmvae.encoder), seen)]
     if architecture["transition"]:
-        with torch.device("meta"):
-            looking += blocks(gmvae.transition, features)
-    looking[-1] = looking[-1]._replace(shape=(hidden,))
+        looking += transition
     heads = [
         Block("Mean: Linear", _count(gmvae.mean), (dim_z,)),
         Block("Variance: Linear, Softplus", _count(gmvae.raw_variance), (dim_z,)),

@@ -7,6 +7,14 @@ from kedro.pipeline.preview_contract import MermaidPreview
 from cxr_pipeline.data.findings import FINDINGS
 from cxr_pipeline.parameters.models import GanParameters, GmvaeParameters, VaeParameters
 
+NETWORKS = {
+    "gan.train": "gan",
+    "vae.train": "vae",
+    "gmvae.train": "gmvae",
+    "vae_beta_sweep.train_each_beta": "vae",
+}
+"""Nodes that show the networks which they train, and of which model."""
+
 # Viz would squeeze the diagram into the width of a thumbnail, and break lines within the boxes.
 SETTINGS: dict[str, Any] = {
     "flowchart": {"useMaxWidth": False},
