@@ -20,7 +20,6 @@ NOTICES = (
     "register_new_resolver() is deprecated",  # Kedro and kedro-mlflow to OmegaConf
     "One or more dataset names contain",  # the report waits for data sets of the namespaces
     "ORJSONResponse is deprecated",  # Kedro-Viz to FastAPI
-    "\x1b[33mAdd type hints to the `predict` method",  # kedro-mlflow to MLflow, in yellow
 )
 
 LEVELS = {
