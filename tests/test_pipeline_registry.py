@@ -94,8 +94,8 @@ def test_the_contract_s_pipelines_are_there():
 
 @pytest.mark.parametrize("name", ["gan", "vae", "gmvae", "vae_beta_sweep", "gmvae_sweep"])
 def test_the_report_is_written_when_all_that_it_shows_is_made(name):
-    *before, last = PIPELINES[name].nodes
     shown = {"config", "history", "samples", "reconstructions", "samplers", "summary"}
-    showing = {node for node in before if {made.split(".")[-1] for made in node.outputs} & shown}
-    assert last.name == "reporting.write_report"
-    assert showing <= set(PIPELINES[name].to_nodes(last.name).nodes)
+    nodes = PIPELINES[name].nodes
+    showing = {node for node in nodes if {made.split(".")[-1] for made in node.outputs} & shown}
+    assert len(showing) >= 1
+    assert showing <= set(PIPELINES[name].to_nodes("reporting.write_report").nodes)
