@@ -1,5 +1,7 @@
 """The pipelines that `kedro run --pipeline=...` knows."""
 
+from functools import partial
+
 from kedro.pipeline import Pipeline
 
 from cxr_pipeline.pipelines import (
@@ -12,6 +14,8 @@ from cxr_pipeline.pipelines import (
     sweeps,
     training,
 )
+from cxr_pipeline.pipelines.described import described
+from cxr_pipeline.pipelines.training.diagrams import NETWORKS, show_network
 from cxr_pipeline.pipelines.training.pipeline import IMAGES, TRAINERS
 
 
@@ -23,7 +27,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         + preprocessing.create_pipeline("images_224", "gmvae.image_size"),
     }
     models = {model: training.create_pipeline(model) for model in TRAINERS}
-    return {
+    pipelines = {
         "sample_data": sample_data.create_pipeline(),
         "download": download.create_pipeline(),
         "labels": labels.create_pipeline(),
@@ -45,3 +49,5 @@ def register_pipelines() -> dict[str, Pipeline]:
         + sum(models.values(), Pipeline([]))
         + reporting.create_pipeline(list(models)),
     }
+    shows = {node: partial(show_network, model) for node, model in NETWORKS.items()}
+    return {name: described(pipeline, shows) for name, pipeline in pipelines.items()}

@@ -4,6 +4,7 @@ import gc
 import importlib
 import logging
 import os
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -14,10 +15,11 @@ from kedro.utils import find_kedro_project
 
 from cxr_pipeline.training.memory import ask_for_huge_pages
 
-# Notices that libraries owe one another and that no user can act on.
+# How notices begin that libraries owe one another and that no user can act on.
 NOTICES = (
-    r"register_new_resolver\(\) is deprecated",  # Kedro and kedro-mlflow to OmegaConf
+    "register_new_resolver() is deprecated",  # Kedro and kedro-mlflow to OmegaConf
     "One or more dataset names contain",  # the report waits for data sets of the namespaces
+    "ORJSONResponse is deprecated",  # Kedro-Viz to FastAPI
 )
 
 LEVELS = {
@@ -66,7 +68,11 @@ def prepare() -> None:
         [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
     )
     for notice in NOTICES:
-        warnings.filterwarnings("ignore", message=notice)
+        warnings.filterwarnings("ignore", message=re.escape(notice))
+    # Kedro-Viz serves from a process that begins anew.
+    asked = os.environ.get("PYTHONWARNINGS")
+    ignored = [f"ignore:{notice}" for notice in NOTICES]
+    os.environ["PYTHONWARNINGS"] = ",".join([*ignored, *([asked] if asked else [])])
     with warnings.catch_warnings(record=True):
         # Warns of a class of its own, past every filter; Kedro would import it next anyway.
         importlib.import_module("kedro_mlflow.framework.cli.cli")

@@ -1,10 +1,6 @@
-"""Kedro data sets: thin adapters between the catalog and the rooms below.
+"""Kedro data sets: thin adapters between the catalog and the rooms below."""
 
-`weights.WeightsDataset` is named by its module: torch takes seconds to import, and most runs need
-none.
-"""
-
-from cxr_pipeline.datasets.folder import FolderDataset
+from cxr_pipeline.datasets.folder import FolderDataset, ProgressDataset
 from cxr_pipeline.datasets.image_store import ImageStoreDataset
 from cxr_pipeline.datasets.label_validator import LabelRowsValidator
 from cxr_pipeline.datasets.picture import PictureDataset, PicturesDataset
@@ -16,5 +12,6 @@ __all__ = [
     "LabelRowsValidator",
     "PictureDataset",
     "PicturesDataset",
+    "ProgressDataset",
     "RawFolderDataset",
 ]

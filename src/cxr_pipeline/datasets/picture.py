@@ -1,8 +1,7 @@
 """Grey pictures as PNG files that Kedro-Viz shows."""
 
-import base64
 from pathlib import Path
-from typing import Any, NewType
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,14 +10,12 @@ from kedro.io import AbstractDataset
 
 from cxr_pipeline.data.files import write_bytes
 from cxr_pipeline.data.png import encode_png
+from cxr_pipeline.datasets.previews import NOTHING_YET, ImagePreview, png_preview
 
 Pictures = dict[str, npt.NDArray[np.uint8]]
 
 GAP = 16
 """Pixels between two pictures in a preview."""
-
-# Kedro-Viz goes by the name of what `preview` is annotated to return.
-ImagePreview = NewType("ImagePreview", str)
 
 
 class PictureDataset(AbstractDataset[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]):
@@ -39,8 +36,8 @@ class PictureDataset(AbstractDataset[npt.NDArray[np.uint8], npt.NDArray[np.uint8
         return np.asarray(picture, dtype=np.uint8)
 
     def preview(self) -> ImagePreview:
-        """The picture, as Kedro-Viz takes it."""
-        return as_preview(self.load())
+        """The picture, for Kedro-Viz."""
+        return png_preview(self._filepath.read_bytes()) if self._exists() else NOTHING_YET
 
     def _exists(self) -> bool:
         return self._filepath.is_file()
@@ -70,11 +67,13 @@ class PicturesDataset(AbstractDataset[Pictures, Pictures]):
         return {path.stem: PictureDataset(str(path)).load() for path in self._paths()}
 
     def preview(self) -> ImagePreview:
-        """The pictures below one another, as Kedro-Viz takes them."""
+        """The pictures below one another, for Kedro-Viz."""
+        if not self._exists():
+            return NOTHING_YET
         pictures = list(self.load().values())
         width = max(picture.shape[1] for picture in pictures)
         wide = [np.pad(p, ((0, GAP), (0, width - p.shape[1]))) for p in pictures]
-        return as_preview(np.concatenate(wide))
+        return png_preview(encode_png(np.concatenate(wide)))
 
     def _paths(self) -> list[Path]:
         return sorted(self._filepath.glob("*.png"))
@@ -84,8 +83,3 @@ class PicturesDataset(AbstractDataset[Pictures, Pictures]):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}
-
-
-def as_preview(picture: npt.NDArray[np.uint8]) -> ImagePreview:
-    """Encode a (H, W) uint8 picture as the base64 PNG that Kedro-Viz shows."""
-    return ImagePreview(base64.b64encode(encode_png(picture)).decode())

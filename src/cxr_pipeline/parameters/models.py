@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, computed_field, field_validator, model_validator
 
+from cxr_pipeline.data.findings import FINDINGS
 from cxr_pipeline.parameters.fields import (
     ClosedModel,
     NonNegativeInt,
@@ -109,6 +110,12 @@ class GmvaeVersion(ClosedModel):
         description="Whether it is given the findings (FS-GMVAE).",
         json_schema_extra=note(source="Table 4"),
     )
+
+    def architecture(self) -> dict[str, object]:
+        """The row as diagrams and counts take it: with NIH's findings, if it is given any."""
+        architecture = self.model_dump()
+        conditional = architecture.pop("conditional")
+        return architecture | {"findings": len(FINDINGS) if conditional else 0}
 
 
 class GmvaeParameters(ConditionalParameters):

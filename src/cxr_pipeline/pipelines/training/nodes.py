@@ -47,7 +47,8 @@ def train_vae(
 def plan_features(images: ImageStore, parameters: GmvaeParameters) -> Any:
     """Decide what the encoder shall look at; the catalog computes it as it saves the plan.
 
-    Returns a `FeaturePlan`; were it named as the type, Kedro would look for it here.
+    Returns:
+        A `FeaturePlan`; were it named as the type, Kedro would look for it here.
     """
     from cxr_pipeline.training.examples import choose_examples
     from cxr_pipeline.training.feature_cache import FeaturePlan, wanted_encoder
