@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/bash
 
-.PHONY: run compare test test-slow bench lint format install lock clean help
+.PHONY: run compare test test-slow viz-site bench docs lint format install lock clean help
 
 help: ## say what each target does
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -21,12 +21,6 @@ install: .venv/installed ## set up .venv from the lock file
 
 run: install ## train the GAN on the sample data and say where to look
 	$(BIN)/kedro run --pipeline=gan
-	@echo
-	@echo "Look at   data/08_reporting/report.html           everything on one page"
-	@echo "          data/08_reporting/gan/samples.png       synthetic chest X-rays"
-	@echo "          data/07_model_output/gan/               the same as a data set"
-	@echo "Browse    $(BIN)/kedro viz                        the pipelines"
-	@echo "          $(BIN)/kedro mlflow ui                  the runs, side by side"
 
 compare: install ## open MLflow's comparison of the newest run of each model
 	$(BIN)/kedro compare
@@ -46,6 +40,20 @@ lint: install ## ruff, mypy and import-linter
 format: install ## let ruff put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+viz-site: install ## the pipelines with all previews as a static site in build/
+	rm -rf build
+	@# The last run's error may name images.
+	@rm -f .viz/kedro_pipeline_events.json
+	$(BIN)/kedro viz build --include-previews
+	@test -f build/api/main || { echo "kedro viz build failed: see above"; exit 1; }
+	@# Without fonts from the network.
+	@sed -i.bak '/fonts\.g/d' build/index.html && rm build/index.html.bak
+	@echo "Look at it   $(BIN)/python -m http.server --bind 127.0.0.1 --directory build 8000"
+	@echo "             then open http://127.0.0.1:8000"
+
+docs: install ## write docs/parameters.md from the typed parameters
+	$(BIN)/python -m cxr_pipeline.parameters.reference
 
 bench: install ## measure speed ratios, ten minutes on a quiet machine; writes benchmarks/results.json
 	$(BIN)/python benchmarks/run.py

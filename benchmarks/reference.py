@@ -6,6 +6,7 @@ takes a training step for each line it reads, and prints the seconds each took.
 """
 
 import math
+import os
 import struct
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from cxr_pipeline.models.encoders import ImageEncoder
 from cxr_pipeline.models.gmvae import Gmvae
 from cxr_pipeline.models.lsgan import Discriminator, Generator
 from cxr_pipeline.models.vae import Vae
+from cxr_pipeline.training.memory import HUGE_PAGES
 from cxr_pipeline.training.task import Examples
 
 
@@ -122,11 +124,18 @@ By the names of `cases.CASES`; given a batch, each returns what takes a step.
 def textbook(case: str) -> Iterator[Callable[[], float]]:
     """Start a textbook's training, in a process of its own: the engine sets up the one it is in.
 
+    Nothing is asked of the kernel in it (`training/memory.py`).
+
     Yields:
         What takes a step and says how many seconds it took.
     """
+    plain = {name: value for name, value in os.environ.items() if name != HUGE_PAGES}
     with subprocess.Popen(
-        [sys.executable, __file__, case], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, __file__, case],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=plain,
     ) as process:
         assert process.stdin
         assert process.stdout

@@ -18,6 +18,7 @@ import sampling
 import torch
 
 import training
+from cxr_pipeline.training.memory import ask_for_huge_pages
 from cxr_pipeline.training.record import processor
 
 RESULTS = Path(__file__).with_name("results.json")
@@ -95,6 +96,7 @@ def main() -> None:
     if unknown:
         parser.error(f"no section {unknown[0]!r}: there are {', '.join(SECTIONS)}")
     logging.disable(logging.WARNING)
+    ask_for_huge_pages()  # as `kedro run` does
     machine = {
         "processor": processor(),
         "torch": torch.__version__,

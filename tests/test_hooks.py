@@ -1,3 +1,4 @@
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -174,7 +175,7 @@ def preflight(pipeline, catalog, **changes):
     hooks = PreflightHooks()
     hooks.parameters = parameters_with(**changes)
     hooks.context = SimpleNamespace(mlflow=KedroMlflowConfig())
-    hooks.before_pipeline_run(PIPELINES[pipeline], catalog)
+    hooks.before_pipeline_run({}, PIPELINES[pipeline], catalog)
 
 
 @pytest.mark.parametrize("pipeline", PIPELINES)
@@ -207,9 +208,43 @@ def test_images_that_are_there_may_be_of_any_size_as_far_as_is_known(catalog):
     hooks = PreflightHooks()
     hooks.parameters = parameters_with(preprocessing={"size": 64})
     hooks.context = SimpleNamespace(mlflow=KedroMlflowConfig())
-    hooks.before_pipeline_run(PIPELINES["gan"].from_nodes("gan.train"), catalog)
+    hooks.before_pipeline_run({}, PIPELINES["gan"].from_nodes("gan.train"), catalog)
     # The GMVAE has an image size of its own.
     preflight("gmvae", catalog, preprocessing={"size": 64})
+
+
+@pytest.fixture
+def draw(catalog):
+    """Check a run that draws from the GMVAE that is there, with parameters given for it."""
+
+    def draw(**asked):
+        hooks = PreflightHooks()
+        hooks.parameters = parameters_with(gmvae=asked)
+        hooks.context = SimpleNamespace(mlflow=KedroMlflowConfig())
+        run = {"runtime_params": {"gmvae": asked}}
+        part = PIPELINES["gmvae"].from_nodes("gmvae.draw_samples")
+        hooks.before_pipeline_run(run, part, catalog)
+
+    return draw
+
+
+def test_a_model_that_is_not_there_cannot_be_drawn_from(draw):
+    with pytest.raises(ValueError, match=r"06_models/gmvae' holds no trained model .* train it"):
+        draw()
+
+
+def test_what_is_drawn_goes_by_no_other_name_than_the_model_s(draw):
+    # As by a command with gmvae.version=v5, which the next one need not repeat.
+    trained = parameters_with(gmvae={"version": "v5"}).gmvae.model_dump(mode="json")
+    path = Path("data/06_models/gmvae/config.json")
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"parameters": trained}))
+    draw()
+    draw(version="v5", samples=7, sample_seed=3, temperature=0.5)
+    with pytest.raises(ValueError, match=r"gmvae\.version=v3, but .* with v5: leave it out"):
+        draw(version="v3")
+    with pytest.raises(ValueError, match=r"gmvae\.beta=0\.5, but .* with 1\.0: leave it out"):
+        draw(beta=0.5)
 
 
 @pytest.mark.parametrize("below", ["", "images"])
@@ -236,7 +271,7 @@ def interrupted(catalog):
 
     def run_to_continue(**changes):
         hooks.parameters = parameters_with(gan=gan, **changes)
-        hooks.before_pipeline_run(PIPELINES["gan"], catalog)
+        hooks.before_pipeline_run({}, PIPELINES["gan"], catalog)
         return hooks.context.mlflow.tracking.run.id
 
     yield run_to_continue

@@ -50,6 +50,28 @@ def test_a_silent_server_is_given_up_soon_unless_the_user_is_more_patient(monkey
     assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "1"
 
 
+def test_a_folder_below_the_project_logs_as_the_project(tmp_path, project):
+    below = project.folder / "notebooks"
+    below.mkdir()
+    code = (
+        "import logging; from cxr_pipeline import startup; startup.prepare(); "
+        "print(type(logging.getLogger().handlers[0]).__name__)"
+    )
+    for folder, handler in (
+        (project.folder, "StreamHandler"),
+        (below, "StreamHandler"),
+        (tmp_path, "RichHandler"),
+    ):
+        result = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", code],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert handler in result.stdout, folder
+
+
 TORCH = "import sys; print('torch' in sys.modules)"
 """torch takes seconds to import: only what trains or draws may."""
 

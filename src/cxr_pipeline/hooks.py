@@ -2,11 +2,13 @@
 
 import logging
 import subprocess
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import click
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
@@ -15,7 +17,9 @@ from kedro.pipeline.node import Node
 from pydantic import BaseModel
 
 from cxr_pipeline import tracking
+from cxr_pipeline.evaluation.closing import closing_message
 from cxr_pipeline.parameters import Parameters, check_parameters, source_digest
+from cxr_pipeline.parameters.training import TrainingParameters
 from cxr_pipeline.pipelines.sweeps.nodes import beta_members, checkpoint_folder, version_members
 
 logger = logging.getLogger(__name__)
@@ -35,17 +39,30 @@ class PreflightHooks:
 
     # First: kedro-mlflow begins its run in this hook.
     @hook_impl(tryfirst=True)
-    def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
-        """Refuse models that cannot be trained as asked."""
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
+    ) -> None:
+        """Refuse models that cannot be trained, or drawn from, as asked."""
         check_raw_dir(Path(self.parameters.raw_dir), pipeline, catalog)
         nodes = {node.name for node in pipeline.nodes}
         self.trainings: list[Training] = []
         trainings = list(trainings_of(nodes, self.parameters, catalog))
         encoders = encoders_of(nodes, self.parameters)
-        if not trainings and not encoders:
+        models = model_parameters(self.parameters)
+        kept = [model for model in models if f"{model}.config" in pipeline.inputs()]
+        if not trainings and not encoders and not kept:
             return
         # Only now: torch takes seconds to import.
-        from cxr_pipeline.training.preflight import check_encoder, check_training
+        from cxr_pipeline.training.preflight import (
+            check_encoder,
+            check_kept_model,
+            check_training,
+        )
+
+        asked = run_params.get("runtime_params") or {}
+        for model in kept:
+            path = Path(catalog[f"{model}.config"]._filepath)
+            check_kept_model(path, model, models[model], asked.get(model, {}))
 
         tracking.note_source(source_digest(self.parameters))
         made, interrupted = pipeline.all_outputs(), None
@@ -113,13 +130,15 @@ class ProjectHooks:
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
-        """Say what was made, and where."""
-        made = []
-        for name in sorted(pipeline.all_outputs()):
+        """Say what was made, how it compares with the paper, and where to look."""
+        made = {}
+        for name in (output for node in pipeline.nodes for output in node.outputs):
             path = getattr(catalog.get(name), "_filepath", None)
             if path is not None:
-                made.append(f"  {name}: {_shortened(Path(str(path)))}")
-        logger.info("Made:\n%s", "\n".join(made))
+                made[name] = Path(str(path))
+        message = closing_message(made, kedro=kedro_command())
+        if message:
+            click.echo(f"\n{message}")
 
 
 def check_raw_dir(raw_dir: Path, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
@@ -138,6 +157,16 @@ def check_raw_dir(raw_dir: Path, pipeline: Pipeline, catalog: CatalogProtocol[An
                 )
 
 
+def model_parameters(parameters: Parameters) -> dict[str, dict[str, Any]]:
+    """The parameters of each model, in JSON's types."""
+    sections = {name: getattr(parameters, name) for name in type(parameters).model_fields}
+    return {
+        name: section.model_dump(mode="json")
+        for name, section in sections.items()
+        if isinstance(section, TrainingParameters)
+    }
+
+
 def trainings_of(
     nodes: set[str], parameters: Parameters, catalog: CatalogProtocol[Any, Any]
 ) -> Iterator[Training]:
@@ -147,10 +176,9 @@ def trainings_of(
         # Not loaded: that would make the folder.
         return Path(catalog[name]._filepath)
 
-    models = {"gan": parameters.gan, "vae": parameters.vae, "gmvae": parameters.gmvae}
-    for model, own in models.items():
+    for model, own in model_parameters(parameters).items():
         if f"{model}.train" in nodes:
-            yield model, own.model_dump(mode="json"), folder(f"{model}.checkpoints")
+            yield model, own, folder(f"{model}.checkpoints")
     if "vae_beta_sweep.train_each_beta" in nodes:
         root = folder("vae_beta_sweep.models")
         for name, member in beta_members(parameters.vae, parameters.vae_beta_sweep).items():
@@ -207,6 +235,7 @@ def git_commit(project: Path) -> str:
         return "unknown"
 
 
-def _shortened(path: Path) -> Path:
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
+def kedro_command() -> str:
+    """How Kedro is called from here: by its path, where that is below this folder."""
+    path = Path(sys.executable).parent / "kedro"
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path.name)

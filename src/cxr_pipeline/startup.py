@@ -4,15 +4,48 @@ import gc
 import importlib
 import logging
 import os
+import re
 import sys
 import warnings
 from pathlib import Path
 
-# Notices that libraries owe one another and that no user can act on.
+import yaml
+from kedro.framework.project import LOGGING
+from kedro.utils import find_kedro_project
+
+from cxr_pipeline.training.memory import ask_for_huge_pages
+
+# How notices begin that libraries owe one another and that no user can act on.
 NOTICES = (
-    r"register_new_resolver\(\) is deprecated",  # Kedro and kedro-mlflow to OmegaConf
+    "register_new_resolver() is deprecated",  # Kedro and kedro-mlflow to OmegaConf
     "One or more dataset names contain",  # the report waits for data sets of the namespaces
+    "ORJSONResponse is deprecated",  # Kedro-Viz to FastAPI
 )
+
+LEVELS = {
+    # It sets its own level as it is imported.
+    "kedro_mlflow": logging.WARNING,
+    # Says at the first run that it makes its tables, and of a database in trouble a traceback,
+    # where ours is a warning.
+    "mlflow.store.db.utils": logging.CRITICAL,
+    # Says that it looks at the example beside a model.
+    "mlflow.pyfunc": logging.WARNING,
+    # Warns of each new attempt to reach MLflow's server.
+    "urllib3.connectionpool": logging.ERROR,
+    # Says how torch computes, which the project's own lines and records say.
+    # It speaks through the last of these that was imported.
+    "lightning.pytorch.utilities.rank_zero": logging.WARNING,
+    "pytorch_lightning.utilities.rank_zero": logging.WARNING,
+    # Says what the run ends with anyway, as one line or with its traceback.
+    "kedro.pipeline.node": logging.CRITICAL,
+    # Of a run that failed: which nodes have not run and how to go on from there. Ours goes on when
+    # the command is repeated, and one line says why it failed.
+    "kedro.runner": logging.ERROR,
+    # Of what Viz notes down of every run: data sets that are not there, as when a part is run.
+    "kedro_viz.integrations.kedro.hooks": logging.ERROR,
+    "kedro_viz.integrations.kedro.run_hooks": logging.ERROR,
+}
+"""Libraries' loggers, and from which level on they are heard."""
 
 SERVER_PATIENCE = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -26,6 +59,7 @@ def prepare() -> None:
     # The libraries make a million objects as they are imported; looking through them for garbage
     # again and again took two of the seven seconds of a short run.
     gc.set_threshold(100_000, 50, 50)
+    ask_for_huge_pages()
     # Kedro and MLflow tell their makers how they are used, unless asked not to.
     os.environ.setdefault("DO_NOT_TRACK", "true")
     # A server that does not answer is given up after seconds, not MLflow's quarter of an hour.
@@ -38,16 +72,25 @@ def prepare() -> None:
         [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
     )
     for notice in NOTICES:
-        warnings.filterwarnings("ignore", message=notice)
+        warnings.filterwarnings("ignore", message=re.escape(notice))
+    # Kedro-Viz serves from a process that begins anew.
+    asked = os.environ.get("PYTHONWARNINGS")
+    ignored = [f"ignore:{notice}" for notice in NOTICES]
+    os.environ["PYTHONWARNINGS"] = ",".join([*ignored, *([asked] if asked else [])])
     with warnings.catch_warnings(record=True):
         # Warns of a class of its own, past every filter; Kedro would import it next anyway.
         importlib.import_module("kedro_mlflow.framework.cli.cli")
-    # It sets its own level as it is imported.
-    logging.getLogger("kedro_mlflow").setLevel(logging.WARNING)
-    # Says at the first run that it makes its tables, and of a database in trouble a traceback,
-    # where ours is a warning.
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
-    # Says that it looks at the example beside a model.
-    logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)
-    # Warns of each new attempt to reach MLflow's server.
-    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+    for name, level in LEVELS.items():
+        logging.getLogger(name).setLevel(level)
+    log_as_configured()
+
+
+def log_as_configured() -> None:
+    """Log as the project's `conf/logging.yml` says, also when called from a folder below it.
+
+    Kedro looks for that file in the working directory alone.
+    """
+    project = find_kedro_project(Path.cwd())
+    path = (project or Path.cwd()) / "conf/logging.yml"
+    if "KEDRO_LOGGING_CONFIG" not in os.environ and path.is_file():
+        LOGGING.configure(yaml.safe_load(path.read_text()))

@@ -1,5 +1,7 @@
+import base64
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,8 +12,10 @@ from cxr_pipeline.data.raw_folder import RawFolder
 from cxr_pipeline.datasets import (
     FolderDataset,
     PictureDataset,
+    PicturesDataset,
     RawFolderDataset,
 )
+from cxr_pipeline.datasets.picture import GAP
 from cxr_pipeline.datasets.weights import WeightsDataset
 
 
@@ -21,6 +25,31 @@ def test_a_picture_comes_back_as_it_was_saved(tmp_path: Path):
     assert not dataset.exists()
     dataset.save(picture)
     assert np.array_equal(dataset.load(), picture)
+
+
+def test_pictures_replace_those_of_an_earlier_run(tmp_path: Path):
+    first, second = np.arange(48, dtype=np.uint8).reshape(2, 4, 6)
+    dataset = PicturesDataset(str(tmp_path / "new/latents"))
+    assert not dataset.exists()
+    dataset.save({"findings": first, "interpolations": first})
+    dataset.save({"temperatures": first, "interpolations": second[:, :3]})
+    loaded = dataset.load()
+    assert list(loaded) == ["interpolations", "temperatures"]
+    assert np.array_equal(loaded["interpolations"], second[:, :3])
+    assert np.array_equal(loaded["temperatures"], first)
+    assert len(list((tmp_path / "new/latents").iterdir())) == 2
+
+
+def test_a_preview_shows_all_pictures_below_one_another(tmp_path: Path):
+    pictures = {"a": np.full((4, 6), 50, np.uint8), "b": np.full((2, 3), 90, np.uint8)}
+    dataset = PicturesDataset(str(tmp_path))
+    dataset.save(pictures)
+    png = np.frombuffer(base64.b64decode(dataset.preview()), np.uint8)
+    shown = cv2.imdecode(png, cv2.IMREAD_GRAYSCALE)
+    assert shown is not None
+    assert (shown[:4] == 50).all()
+    assert (shown[4 + GAP : 6 + GAP, :3] == 90).all()
+    assert np.count_nonzero(shown) == 30
 
 
 def test_weights_come_back_to_the_bit(tmp_path: Path):

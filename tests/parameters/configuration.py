@@ -27,7 +27,7 @@ def changed(path, value):
 
 
 def refusal(parameters):
-    with pytest.raises(ValueError, match=r"conf/base/parameters\*\.yml") as caught:
+    with pytest.raises(ValueError, match=r"\(see docs/parameters\.md\)") as caught:
         check_parameters(parameters)
     message = str(caught.value)
     assert "\n" not in message

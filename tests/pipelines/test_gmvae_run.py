@@ -64,6 +64,12 @@ def config(finished):
         "08_reporting/gmvae/losses.png",
         "08_reporting/gmvae/reconstructions.png",
         "08_reporting/gmvae/history.csv",
+        "08_reporting/gmvae/latents/components.png",
+        "08_reporting/gmvae/latents/directions.png",
+        "08_reporting/gmvae/latents/findings.png",
+        "08_reporting/gmvae/latents/interpolations.png",
+        "08_reporting/gmvae/latents/neighbours.png",
+        "08_reporting/gmvae/latents/temperatures.png",
         "08_reporting/gmvae/progress/step_000000.png",
         "08_reporting/gmvae/progress/step_000002.png",
         "08_reporting/parameter_counts.csv",
@@ -194,7 +200,11 @@ def test_mlflow_keeps_parameters_metrics_and_pictures(finished):
     assert run.data.params["row.decoder"] == "1"
     assert {"loss/total", "validation/loss", "latent/components_in_use"} <= run.data.metrics.keys()
     samples = {item.path for item in client.list_artifacts(run.info.run_id, "samples")}
-    assert samples == {"samples/samples.png", "samples/reconstructions.png"}
+    assert samples == {
+        "samples/samples.png",
+        "samples/reconstructions.png",
+        "samples/latents",
+    }
 
 
 def test_nothing_is_warned_of(finished):

@@ -32,7 +32,11 @@ def test_old_versions_are_removed_and_listed(project, raw_dir, tmp_path):
         own = f"raw_dir={raw_dir},preprocessing.equalise={equalise},gmvae.fine_tune=true"
         run("--pipeline=gmvae", "--to-nodes=gmvae.compute_features", f"--params={own}")
 
-    run("--pipeline=preprocessing", "--to-nodes=build_images", f"--params=raw_dir={raw_dir}")
+    run(
+        "--pipeline=preprocessing",
+        "--to-nodes=preprocessing.build_images",
+        f"--params=raw_dir={raw_dir}",
+    )
     data = project.folder / "data"
     large, features = data / "02_intermediate/images_224", data / "05_model_input/features"
     folders = [data / "02_intermediate/images", large, features]

@@ -16,6 +16,8 @@ PARAMETERS = (
     "labels.validation=0.4"
 )
 
+LATENTS = "data/08_reporting/vae/latents"
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, few_images):
@@ -112,14 +114,22 @@ def test_mlflow_keeps_parameters_metrics_and_pictures(finished, history):
     for metric in ("loss/total", "validation/kl", "validation/loss", "latent/active_units"):
         assert run.data.metrics[metric] == pytest.approx(last[metric])
     samples = {item.path for item in client.list_artifacts(run.info.run_id, "samples")}
-    assert samples == {f"samples/{name}.png" for name in ("samples", "samplers", "reconstructions")}
+    pictures = {f"samples/{name}.png" for name in ("samples", "samplers", "reconstructions")}
+    assert samples == pictures | {"samples/latents"}
+    latents = client.list_artifacts(run.info.run_id, "samples/latents")
+    names = {item.path.removeprefix("samples/latents/") for item in latents}
+    assert names == {path.name for path in (finished.folder / LATENTS).iterdir()}
+    assert names == {
+        f"{name}.png" for name in ("interpolations", "temperatures", "neighbours", "directions")
+    }
 
 
 def test_the_page_shows_the_vae_and_says_what_went_wrong(reports, config):
     page = (reports / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == 10
+    for text in ("Samples from the prior and from the mixture", "Losses of the VAE"):
+        assert f'alt="{text}"' in page
     missing = re.findall(r"Not made yet: <code>kedro run --pipeline=(\w+)<", page)
-    assert missing == ["gan", "gmvae", "vae_beta_sweep", "gmvae_sweep"]
+    assert missing == ["gan", "gmvae", "vae_beta_sweep", "gmvae_sweep", "evaluation"]
     assert "Beta 0.1, Z = 1024; images are drawn from the mixture." in page
     assert page.count("<strong>Warning:</strong>") == len(config["warnings"])
     (times,) = pd.read_csv(reports / "training_times.csv").to_dict("records")

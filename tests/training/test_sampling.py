@@ -5,58 +5,14 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from tests.training.generators import BALANCE, gan, gmvae, vae
 
 from cxr_pipeline import load_generator
 from cxr_pipeline.data.conditions import multi_hot
 from cxr_pipeline.data.findings import FINDINGS, NO_FINDING
-from cxr_pipeline.models.lsgan import Discriminator, Generator
 from cxr_pipeline.models.vae import Vae
-from cxr_pipeline.training.latent_mixture import fit_latent_mixture
 from cxr_pipeline.training.sampling import BATCH, ImageGenerator
 from cxr_pipeline.training.saved_model import CONFIG, WEIGHTS, save_model
-
-BALANCE = {NO_FINDING: 60, "Mass": 30, "Cardiomegaly|Effusion": 10}
-
-
-def flat_weights(networks):
-    return {
-        f"{name}.{key}": tensor
-        for name, network in networks.items()
-        for key, tensor in network.state_dict().items()
-    }
-
-
-def gan(findings=()):
-    """A GAN whose batch norm has seen some noise, so that its images are not all grey."""
-    torch.manual_seed(0)
-    generator = Generator(8, findings=len(findings))
-    told = multi_hot([*BALANCE] * 8, findings) if findings else None
-    for _ in range(3):
-        generator(torch.rand(24, 8) * 2 - 1, told)
-    config = {
-        "model": "gan",
-        "architecture": {"dim_z": 8, "patch_scores": True, "findings": list(findings)},
-        "training_labels": BALANCE,
-    }
-    networks = {"generator": generator, "discriminator": Discriminator(findings=len(findings))}
-    return config, flat_weights(networks)
-
-
-def vae(sampler):
-    torch.manual_seed(0)
-    network = Vae(8, centre=True)
-    network(torch.rand(16, 1, 128, 128), torch.randn(16, 8))
-    means = torch.randn(40, 8) + 10
-    mixture = fit_latent_mixture(
-        means, torch.zeros_like(means), components=2, noise=torch.Generator().manual_seed(0)
-    )
-    config = {
-        "model": "vae",
-        "architecture": {"dim_z": 8, "centre": True, "findings": []},
-        "parameters": {"sampler": sampler},
-    }
-    weights = flat_weights({"vae": network})
-    return config, weights | {f"mixture.{name}": tensor for name, tensor in mixture.items()}
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +124,62 @@ def test_the_sampler_that_the_configuration_names_decides():
     for generator, place in ((prior, 0), (mixture, 1)):
         distances = [float((generator.sample(8) - image).square().mean()) for image in typical]
         assert distances[place] < 0.5 * distances[1 - place]
+
+
+# -- latents -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", [gan(), gan(FINDINGS), vae("prior"), vae("mixture"), gmvae()])
+def test_latents_are_those_of_the_images_drawn(model):
+    generator = ImageGenerator(*model)
+    latents = generator.latents(BATCH + 2, seed=3, temperature=0.5)
+    assert (latents.shape, latents.dtype) == ((BATCH + 2, 8), torch.float32)
+    labels = generator.labels(BATCH + 2, seed=3)
+    drawn = generator.draw(latents, multi_hot(labels, generator.findings))
+    expected = generator.sample(BATCH + 2, seed=3, temperature=0.5)
+    assert torch.allclose(drawn, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("entries", [FINDINGS, (*FINDINGS, NO_FINDING)])
+def test_without_findings_none_is_asked_for(entries):
+    generator = ImageGenerator(*gan(entries))
+    latents = generator.latents(2)
+    drawn = generator.draw(latents)
+    assert torch.allclose(drawn, generator.sample(2, findings=NO_FINDING), atol=1e-4)
+    assert not torch.allclose(drawn, generator.sample(2, findings="Mass"), atol=1e-4)
+
+
+def test_a_vae_encodes_images_as_its_network_does():
+    config, weights = vae("prior")
+    generator = ImageGenerator(config, weights)
+    pixels = torch.randint(256, (3, 1, 128, 128), dtype=torch.uint8)
+    encoded, variance = generator.encode({"pixels": pixels})
+    network = Vae(8, centre=True).eval()
+    network.load_state_dict({key[4:]: t for key, t in weights.items() if key.startswith("vae.")})
+    with torch.no_grad():
+        mean, logvar = network.encode(pixels.float() / 255)
+    assert generator.encodes
+    assert torch.allclose(encoded, mean)
+    assert torch.allclose(variance, logvar.exp())
+
+
+def test_a_gmvae_encodes_features_with_what_it_is_told(one_line_error):
+    generator = ImageGenerator(*gmvae(("Mass", "Nodule")))
+    features = torch.randn(2, 512, 7, 7, generator=torch.Generator().manual_seed(0)).half()
+    pixels = torch.zeros(2, 1, 224, 224, dtype=torch.uint8)
+    examples = {"pixels": pixels, "features": features}
+    asked = (torch.zeros(2, 2), torch.ones(2, 2))
+    none, both = (generator.encode({**examples, "findings": y})[0] for y in asked)
+    assert none.shape == (2, 8)
+    assert not torch.allclose(none, both)
+    without = {"pixels": pixels, "findings": torch.zeros(2, 2)}
+    assert one_line_error(generator.encode, without).startswith("features=None: ")
+
+
+def test_a_gan_cannot_encode(plain, one_line_error):
+    assert not plain.encodes
+    message = one_line_error(plain.encode, {"pixels": torch.zeros(1, 1, 128, 128)})
+    assert message == "model=gan cannot encode images: take a vae or a gmvae"
 
 
 # -- findings ------------------------------------------------------------------------------------

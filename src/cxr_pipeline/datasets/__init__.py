@@ -1,13 +1,9 @@
-"""Kedro data sets: thin adapters between the catalog and the rooms below.
+"""Kedro data sets: thin adapters between the catalog and the rooms below."""
 
-`weights.WeightsDataset` is named by its module: torch takes seconds to import, and most runs need
-none.
-"""
-
-from cxr_pipeline.datasets.folder import FolderDataset
+from cxr_pipeline.datasets.folder import FolderDataset, ProgressDataset
 from cxr_pipeline.datasets.image_store import ImageStoreDataset
 from cxr_pipeline.datasets.label_validator import LabelRowsValidator
-from cxr_pipeline.datasets.picture import PictureDataset
+from cxr_pipeline.datasets.picture import PictureDataset, PicturesDataset
 from cxr_pipeline.datasets.raw_folder import RawFolderDataset
 
 __all__ = [
@@ -15,5 +11,7 @@ __all__ = [
     "ImageStoreDataset",
     "LabelRowsValidator",
     "PictureDataset",
+    "PicturesDataset",
+    "ProgressDataset",
     "RawFolderDataset",
 ]

@@ -1,6 +1,7 @@
 """Kedro's tables, JSON and texts, each written whole or not at all; Kedro's own write in place.
 
-They load, and Kedro-Viz shows them, as those that they derive from.
+They load as those that they derive from, and Kedro-Viz shows them alike, but for what is not made
+yet: of that Kedro's own would warn at each look.
 """
 
 from copy import copy
@@ -10,6 +11,16 @@ from typing import Any, BinaryIO
 from kedro_datasets import json, pandas, text
 
 from cxr_pipeline.data.files import write_atomically
+from cxr_pipeline.datasets.previews import (
+    NOTHING_YET,
+    HTMLPreview,
+    JSONPreview,
+    TablePreview,
+    page_preview,
+)
+
+PREVIEW_ROWS = 25
+"""Enough for every table of the report but the long ones."""
 
 
 class Atomic:
@@ -37,6 +48,10 @@ class Atomic:
 class CSVDataset(Atomic, pandas.CSVDataset):  # type: ignore[misc]
     """Saves and loads a table as CSV."""
 
+    def preview(self, nrows: int = PREVIEW_ROWS) -> TablePreview:
+        """The first rows, for Kedro-Viz."""
+        return TablePreview(super().preview(nrows)) if self.exists() else NOTHING_YET
+
 
 class ParquetDataset(Atomic, pandas.ParquetDataset):  # type: ignore[misc]
     """Saves and loads a table as Parquet."""
@@ -45,6 +60,18 @@ class ParquetDataset(Atomic, pandas.ParquetDataset):  # type: ignore[misc]
 class JSONDataset(Atomic, json.JSONDataset):  # type: ignore[misc]
     """Saves and loads what JSON knows."""
 
+    def preview(self) -> JSONPreview:
+        """All of it, for Kedro-Viz."""
+        return JSONPreview(super().preview()) if self.exists() else NOTHING_YET
+
 
 class TextDataset(Atomic, text.TextDataset):  # type: ignore[misc]
     """Saves and loads a text."""
+
+
+class PageDataset(TextDataset):
+    """Saves and loads an HTML page."""
+
+    def preview(self) -> HTMLPreview:
+        """Where the page is and what stands on it, for Kedro-Viz."""
+        return page_preview(self.load(), Path(self._filepath)) if self.exists() else NOTHING_YET

@@ -5,6 +5,14 @@ from typing import Any, Never
 
 from kedro.io import AbstractDataset, DatasetError
 
+from cxr_pipeline.datasets.previews import (
+    NOTHING_YET,
+    ImagePreview,
+    TablePreview,
+    contents_preview,
+    progress_preview,
+)
+
 
 class FolderDataset(AbstractDataset[Never, Path]):
     """Loads as the folder's path; the folder is made if it is not there."""
@@ -23,8 +31,22 @@ class FolderDataset(AbstractDataset[Never, Path]):
         """Refuse: the nodes that load the folder write to it."""
         raise DatasetError(f"folder '{self._filepath}' is written to by the nodes that load it")
 
+    def preview(self) -> TablePreview:
+        """What is in the folder, for Kedro-Viz."""
+        return contents_preview(self._filepath) if self._exists() else NOTHING_YET
+
     def _exists(self) -> bool:
         return self._filepath.is_dir()
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}
+
+
+class ProgressDataset(FolderDataset):
+    """The folder of the sheets of samples that are drawn as training goes on."""
+
+    # Another kind of preview than other folders have: Viz goes by this annotation.
+    def preview(self) -> ImagePreview:  # type: ignore[override]
+        """The first samples at each step, for Kedro-Viz."""
+        drawn = any(self._filepath.glob("step_*.png"))
+        return progress_preview(self._filepath) if drawn else NOTHING_YET

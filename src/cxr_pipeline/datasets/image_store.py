@@ -6,12 +6,14 @@ import numpy as np
 
 from cxr_pipeline.data.build import build_store
 from cxr_pipeline.data.plan import StorePlan
-from cxr_pipeline.data.sheets import image_sheet
 from cxr_pipeline.data.store import MANIFEST, ImageStore, open_store
 from cxr_pipeline.datasets.digest_versions import DigestVersionedDataset
-from cxr_pipeline.datasets.picture import ImagePreview, as_preview
-
-PREVIEW_IMAGES = 24
+from cxr_pipeline.datasets.previews import (
+    NOTHING_YET,
+    SHEET_IMAGES,
+    ImagePreview,
+    sheet_preview,
+)
 
 
 class ImageStoreDataset(DigestVersionedDataset[StorePlan, ImageStore]):
@@ -29,7 +31,9 @@ class ImageStoreDataset(DigestVersionedDataset[StorePlan, ImageStore]):
         return open_store(folder)
 
     def preview(self) -> ImagePreview:
-        """A sheet of the first images, as a base64 PNG for Kedro-Viz."""
-        store = self.load()
-        images = store.read(np.arange(min(PREVIEW_IMAGES, len(store))))
-        return as_preview(image_sheet(images, columns=8))
+        """A sheet of the first images, for Kedro-Viz."""
+        return _first_images(self.load()) if self.exists() else NOTHING_YET
+
+
+def _first_images(store: ImageStore) -> ImagePreview:
+    return sheet_preview(store.read(np.arange(min(SHEET_IMAGES, len(store)))))

@@ -1,8 +1,7 @@
 """Grey pictures as PNG files that Kedro-Viz shows."""
 
-import base64
 from pathlib import Path
-from typing import Any, NewType
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,9 +10,12 @@ from kedro.io import AbstractDataset
 
 from cxr_pipeline.data.files import write_bytes
 from cxr_pipeline.data.png import encode_png
+from cxr_pipeline.datasets.previews import NOTHING_YET, ImagePreview, png_preview
 
-# Kedro-Viz goes by the name of what `preview` is annotated to return.
-ImagePreview = NewType("ImagePreview", str)
+Pictures = dict[str, npt.NDArray[np.uint8]]
+
+GAP = 16
+"""Pixels between two pictures in a preview."""
 
 
 class PictureDataset(AbstractDataset[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]):
@@ -34,8 +36,8 @@ class PictureDataset(AbstractDataset[npt.NDArray[np.uint8], npt.NDArray[np.uint8
         return np.asarray(picture, dtype=np.uint8)
 
     def preview(self) -> ImagePreview:
-        """The picture, as Kedro-Viz takes it."""
-        return as_preview(self.load())
+        """The picture, for Kedro-Viz."""
+        return png_preview(self._filepath.read_bytes()) if self._exists() else NOTHING_YET
 
     def _exists(self) -> bool:
         return self._filepath.is_file()
@@ -44,6 +46,40 @@ class PictureDataset(AbstractDataset[npt.NDArray[np.uint8], npt.NDArray[np.uint8
         return {"filepath": str(self._filepath)}
 
 
-def as_preview(picture: npt.NDArray[np.uint8]) -> ImagePreview:
-    """Encode a (H, W) uint8 picture as the base64 PNG that Kedro-Viz shows."""
-    return ImagePreview(base64.b64encode(encode_png(picture)).decode())
+class PicturesDataset(AbstractDataset[Pictures, Pictures]):
+    """Saves and loads (H, W) uint8 pictures by name: the PNG files of a folder."""
+
+    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        """Name the folder."""
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def save(self, data: Pictures) -> None:
+        """Write the pictures, each whole or not at all; others in the folder are removed first."""
+        for path in self._paths():
+            if path.stem not in data:
+                path.unlink()
+        for name, picture in data.items():
+            write_bytes(self._filepath / f"{name}.png", encode_png(picture))
+
+    def load(self) -> Pictures:
+        """Read the pictures, in the order of their names."""
+        return {path.stem: PictureDataset(str(path)).load() for path in self._paths()}
+
+    def preview(self) -> ImagePreview:
+        """The pictures below one another, for Kedro-Viz."""
+        if not self._exists():
+            return NOTHING_YET
+        pictures = list(self.load().values())
+        width = max(picture.shape[1] for picture in pictures)
+        wide = [np.pad(p, ((0, GAP), (0, width - p.shape[1]))) for p in pictures]
+        return png_preview(encode_png(np.concatenate(wide)))
+
+    def _paths(self) -> list[Path]:
+        return sorted(self._filepath.glob("*.png"))
+
+    def _exists(self) -> bool:
+        return bool(self._paths())
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}

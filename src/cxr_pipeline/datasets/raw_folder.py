@@ -6,6 +6,7 @@ from typing import Any
 from kedro.io import AbstractDataset
 
 from cxr_pipeline.data.raw_folder import RawFolder, write_raw_folder
+from cxr_pipeline.datasets.previews import NOTHING_YET, ImagePreview, folder_preview
 
 
 class RawFolderDataset(AbstractDataset[RawFolder, Path]):
@@ -23,6 +24,10 @@ class RawFolderDataset(AbstractDataset[RawFolder, Path]):
     def load(self) -> Path:
         """Return the folder."""
         return self._filepath
+
+    def preview(self) -> ImagePreview:
+        """A sheet of the first images, for Kedro-Viz."""
+        return folder_preview(self._filepath / "images") if self._exists() else NOTHING_YET
 
     def _exists(self) -> bool:
         return (self._filepath / "images").is_dir()

@@ -8,11 +8,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-OURS, PAPER = "#1f6f8b", "#c9a227"
+OURS = "#2a86a8"
 COLOURS = (
-    OURS, PAPER, "#8b1f4b", "#4b8b1f", "#5b3a9e", "#c9632a", "#2a9d8f", "#7a7a7a", "#b5179e",
+    OURS, "#bf8412", "#c4487a", "#5b9230", "#8a6fd6", "#cf6a32", "#23917f", "#838383", "#bd4fb0",
 )  # fmt: skip
-BEHIND = "#9a9a9a"
+"""Neither light nor dark: seen on white paper and on a dark page."""
+BEHIND = "#8f8f8f"
 
 SMOOTHING_STEPS = 50
 
@@ -40,8 +41,7 @@ def loss_chart(history: pd.DataFrame) -> Figure:
     Args:
         history: `step`, `metric`, `value`; metrics named `loss/...` are drawn.
     """
-    losses = history[history["metric"].str.startswith("loss/")].groupby("metric")
-    return _one_panel({str(name).removeprefix("loss/"): rows for name, rows in losses})
+    return _one_panel(loss_curves(history))
 
 
 def sweep_chart(history: pd.DataFrame) -> Figure:
@@ -50,8 +50,7 @@ def sweep_chart(history: pd.DataFrame) -> Figure:
     Args:
         history: `step`, `metric`, `value`, `member`; the metric `loss/total` is drawn.
     """
-    losses = history[history["metric"] == "loss/total"].groupby("member", sort=False)
-    return _one_panel({str(member).replace("_", " "): rows for member, rows in losses})
+    return _one_panel(sweep_curves(history))
 
 
 def diagnostics_chart(history: pd.DataFrame) -> Figure:
@@ -64,7 +63,7 @@ def diagnostics_chart(history: pd.DataFrame) -> Figure:
     Args:
         history: `step`, `metric`, `value`.
     """
-    panels = _panels(history)
+    panels = diagnostic_panels(history)
     rows = max(1, math.ceil(len(panels) / PANEL_COLUMNS))
     figure = Figure(figsize=(3.2 * PANEL_COLUMNS, 2.4 * rows), layout="constrained")
     grid = figure.subplots(rows, PANEL_COLUMNS, squeeze=False)
@@ -81,8 +80,20 @@ def diagnostics_chart(history: pd.DataFrame) -> Figure:
     return figure
 
 
-def _panels(history: pd.DataFrame) -> dict[str, Curves]:
-    """The curves of each panel, by its title."""
+def loss_curves(history: pd.DataFrame) -> Curves:
+    """The curves of `loss_chart`."""
+    losses = history[history["metric"].str.startswith("loss/")].groupby("metric")
+    return _coloured({str(name).removeprefix("loss/"): rows for name, rows in losses})
+
+
+def sweep_curves(history: pd.DataFrame) -> Curves:
+    """The curves of `sweep_chart`."""
+    losses = history[history["metric"] == "loss/total"].groupby("member", sort=False)
+    return _coloured({str(member).replace("_", " "): rows for member, rows in losses})
+
+
+def diagnostic_panels(history: pd.DataFrame) -> dict[str, Curves]:
+    """The curves of each panel of `diagnostics_chart`, by its title."""
     metrics = {str(metric): rows for metric, rows in history.groupby("metric", sort=False)}
     panels: dict[str, Curves] = {}
     for group in GROUPS:
@@ -100,11 +111,40 @@ def _panels(history: pd.DataFrame) -> dict[str, Curves]:
     return panels
 
 
-def _one_panel(losses: dict[str, pd.DataFrame]) -> Figure:
+def raw_and_smooth(rows: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """A curve's values by their step, in order, and their running mean over a tenth of them."""
+    values = rows.set_index("step")["value"].sort_index()
+    window = max(1, min(SMOOTHING_STEPS, len(values) // 10))
+    return values, values.rolling(window, min_periods=1, center=True).mean()
+
+
+def vertical_axis(curves: Curves) -> tuple[bool, float, float] | None:
+    """Choose an axis that shows the curves well, also where a few values are far out.
+
+    Returns:
+        Whether it is logarithmic, its lower and its upper end; None where nothing is finite.
+    """
+    drawn = [rows["value"].to_numpy(dtype=float) for _, rows in curves.values()]
+    values = np.concatenate([*drawn, []])
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return None
+    lowest, low, highest = np.quantile(values, [0.01, 0.1, 0.99])
+    if low > 0 and highest > LOGARITHMIC_ABOVE * low:
+        return True, float(np.quantile(values[values > 0], 0.01) / 1.2), float(1.2 * highest)
+    bottom, top = min(0.0, 1.2 * lowest), max(0.0, 1.2 * highest)
+    return False, float(bottom), float(top if top > bottom else 1.0)
+
+
+def _coloured(losses: dict[str, pd.DataFrame]) -> Curves:
+    colours = itertools.cycle(COLOURS)
+    return {name: (next(colours), rows) for name, rows in losses.items()}
+
+
+def _one_panel(curves: Curves) -> Figure:
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
-    colours = itertools.cycle(COLOURS)
-    _draw_curves(axes, {name: (next(colours), rows) for name, rows in losses.items()})
+    _draw_curves(axes, curves)
     axes.set_xlabel("step")
     axes.set_ylabel("loss, logarithmic axis" if axes.get_yscale() == "log" else "loss")
     axes.legend(frameon=False)
@@ -113,26 +153,15 @@ def _one_panel(losses: dict[str, pd.DataFrame]) -> Figure:
 
 def _draw_curves(axes: Axes, curves: Curves) -> None:
     for name, (colour, rows) in curves.items():
-        values = rows.set_index("step")["value"].sort_index()
-        window = max(1, min(SMOOTHING_STEPS, len(values) // 10))
+        values, smooth = raw_and_smooth(rows)
         marker = "o" if len(values) == 1 else None  # a line through one point is not seen
         axes.plot(values, color=colour, alpha=0.25, linewidth=0.8)
-        smooth = values.rolling(window, min_periods=1, center=True).mean()
         axes.plot(smooth, color=colour, label=name, marker=marker)
     axes.spines[["top", "right"]].set_visible(False)
-    drawn = [rows["value"].to_numpy() for _, rows in curves.values()]
-    _scale(axes, np.concatenate([*drawn, []]))
-
-
-def _scale(axes: Axes, values: np.ndarray) -> None:
-    values = values[np.isfinite(values)]
-    if not len(values):
-        return
-    lowest, low, highest = np.quantile(values, [0.01, 0.1, 0.99])
-    if low > 0 and highest > LOGARITHMIC_ABOVE * low:
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter("{x:,g}")
-        axes.set_ylim(np.quantile(values[values > 0], 0.01) / 1.2, 1.2 * highest)
-    else:
-        bottom, top = min(0.0, 1.2 * lowest), max(0.0, 1.2 * highest)
-        axes.set_ylim(bottom, top if top > bottom else 1.0)
+    ends = vertical_axis(curves)
+    if ends is not None:
+        logarithmic, bottom, top = ends
+        if logarithmic:
+            axes.set_yscale("log")
+            axes.yaxis.set_major_formatter("{x:,g}")
+        axes.set_ylim(bottom, top)

@@ -75,7 +75,7 @@ def count_gmvae(architecture: Mapping[str, Any], model: str = "gmvae") -> pd.Dat
         ('Encoder in Train') all.
     """
     encoder, decoder = architecture["encoder"], architecture["decoder"]
-    gmvae = _build(architecture)
+    gmvae = build_gmvae(architecture)
     counts = {name: count for name, count in _parts(gmvae).items() if count}
     total = sum(counts.values())
     counts |= {FROZEN: total - counts[ENCODER], FINE_TUNED: total}
@@ -112,7 +112,7 @@ def versions_table(versions: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def _version(name: str, architecture: Mapping[str, Any]) -> dict[str, Any]:
-    gmvae = _build(architecture)
+    gmvae = build_gmvae(architecture)
     parts = _parts(gmvae)
     keys = ("dim_z", "components", "transition", "normalise", "encoder", "decoder")
     return {
@@ -125,7 +125,7 @@ def _version(name: str, architecture: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _build(architecture: Mapping[str, Any]) -> Gmvae:
+def build_gmvae(architecture: Mapping[str, Any]) -> Gmvae:
     """Build a GMVAE that has shapes and no numbers: the linear decoder would take 0.6 GB."""
     arguments = dict(architecture)
     name, normalise = arguments.pop("encoder"), arguments.pop("normalise")

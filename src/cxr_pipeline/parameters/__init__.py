@@ -77,7 +77,7 @@ def check_parameters(raw: dict[str, Any]) -> Parameters:
         problems = "; ".join(_explain(problem) for problem in error.errors())
         # A value may have line breaks in it.
         problems = " ".join(problems.splitlines())
-        raise ValueError(f"{problems} (see conf/base/parameters*.yml)") from None
+        raise ValueError(f"{problems} (see docs/parameters.md)") from None
 
 
 def source_digest(parameters: Parameters) -> str:

@@ -17,6 +17,7 @@ from cxr_pipeline.parameters.fields import (
     Several,
     Share,
     TruthOrName,
+    note,
 )
 
 
@@ -24,9 +25,13 @@ class SampleDataParameters(ClosedModel):
     """The drawn chest phantoms that the project is tried on."""
 
     seed: int = Field(ge=0, description="Another seed, other patients.")
-    patients: PositiveInt = Field(description="Patients drawn.")
-    images: PositiveInt = Field(description="Images of all patients together.")
-    size: int = Field(ge=64, description="Side of the images, in pixels.")
+    patients: PositiveInt = Field(description="Patients drawn.", json_schema_extra=note("patients"))
+    images: PositiveInt = Field(
+        description="Images of all patients together.", json_schema_extra=note("images")
+    )
+    size: int = Field(
+        ge=64, description="Side of the images, in pixels.", json_schema_extra=note("pixels")
+    )
 
 
 class RemoteFileParameters(ClosedModel):
@@ -38,7 +43,9 @@ class RemoteFileParameters(ClosedModel):
     url: Annotated[str, Field(pattern=r"^https?://")] | None = Field(
         description="Where it is; null if it is put into the folder by hand."
     )
-    size: PositiveInt | None = Field(default=None, description="Bytes.")
+    size: PositiveInt | None = Field(
+        default=None, description="Bytes.", json_schema_extra=note("bytes")
+    )
     md5: Annotated[str, Field(pattern=r"^[0-9A-Fa-f]{32}$")] | None = Field(
         default=None, description="MD5, in hexadecimal."
     )
@@ -52,11 +59,16 @@ class DownloadParameters(ClosedModel):
 
     folder: str = Field(min_length=1, description="Where to; later the `raw_dir`.")
     attempts: PositiveInt = Field(
-        description="Requests in a row, for one file, that may bring nothing new."
+        description="Requests in a row, for one file, that may bring nothing new.",
+        json_schema_extra=note("requests"),
     )
-    timeout: float = Field(gt=0, description="Seconds without a sign of the server.")
+    timeout: float = Field(
+        gt=0, description="Seconds without a sign of the server.", json_schema_extra=note("seconds")
+    )
     keep_archives: bool = Field(description="Whether archives stay after they are unpacked.")
-    max_unpacked_gb: float = Field(gt=0, description="What one archive may unpack to, in GB.")
+    max_unpacked_gb: float = Field(
+        gt=0, description="What one archive may unpack to, in GB.", json_schema_extra=note("GB")
+    )
     label_file: RemoteFileParameters
     archives: Annotated[tuple[RemoteFileParameters, ...], Field(strict=False)] = Field(
         description="Tars of images, gzipped or not."
@@ -80,7 +92,8 @@ class LabelParameters(ClosedModel):
     """Which labels to read, and how patients are held out."""
 
     source: LabelSource = Field(
-        description="Whose labels, where raw_dir holds NIH's and NIH-CXR-LT's."
+        description="Whose labels, where raw_dir holds NIH's and NIH-CXR-LT's.",
+        json_schema_extra=note(source="Table 1"),
     )
     splits: SplitSource = Field(
         description="NIH's official lists, NIH-CXR-LT's own, or a hash by patient; auto takes the "
@@ -88,9 +101,13 @@ class LabelParameters(ClosedModel):
     )
     validation: Share = Field(
         description="Expected share of patients in the validation split; with NIH's lists, of "
-        "those in train_val_list.txt."
+        "those in train_val_list.txt.",
+        json_schema_extra=note("share of patients"),
     )
-    test: Share = Field(description="Expected share of patients in the test split, by hash.")
+    test: Share = Field(
+        description="Expected share of patients in the test split, by hash.",
+        json_schema_extra=note("share of patients"),
+    )
     seed: int = Field(ge=0, description="Another seed, another partition of the patients.")
 
     @model_validator(mode="after")
@@ -104,17 +121,18 @@ class SelectionParameters(ClosedModel):
     """Which images to take, by their labels; empty and null leave a matter open."""
 
     findings: Annotated[tuple[FindingName, ...], *Several] = Field(
-        description="Images with at least one of these; No Finding is one."
+        description="Images with at least one of these; No Finding is one.",
+        json_schema_extra=note(source="authors' code"),
     )
     views: Annotated[tuple[Literal["PA", "AP"], ...], *Several] = Field(
         description="View positions."
     )
     sexes: Annotated[tuple[Literal["M", "F"], ...], *Several] = Field(description="Sexes.")
     youngest: Annotated[int, Field(ge=0, le=OLDEST_AGE)] | None = Field(
-        description="Lowest age, in years."
+        description="Lowest age, in years.", json_schema_extra=note("years")
     )
     oldest: Annotated[int, Field(ge=0, le=OLDEST_AGE)] | None = Field(
-        description="Highest age, in years."
+        description="Highest age, in years.", json_schema_extra=note("years")
     )
     one_image_a_patient: bool = Field(
         description="Of what is left of a patient, only the first image in the label file."
@@ -135,27 +153,45 @@ class PreprocessingParameters(ClosedModel):
     """From image files to the image store (the paper's section 4)."""
 
     selection: SelectionParameters
-    size: int = Field(ge=16, le=1024, description="Side of the stored images, in pixels.")
+    size: int = Field(
+        ge=16,
+        le=1024,
+        description="Side of the stored images, in pixels.",
+        json_schema_extra=note("pixels", "section 4, Table 5"),
+    )
     equalise: Annotated[Literal[True, False, "clahe"], TruthOrName] = Field(
-        description="Whether to equalise each image's histogram: as a whole (true) or by tiles."
+        description="Whether to equalise each image's histogram: as a whole (true) or by tiles.",
+        json_schema_extra=note(source="section 4"),
     )
     clahe_clip_limit: float = Field(
-        gt=0, le=40, description="With clahe: a tile's contrast limit, in flat histogram bins."
+        gt=0,
+        le=40,
+        description="With clahe: a tile's contrast limit, in flat histogram bins.",
+        json_schema_extra=note("flat histogram bins"),
     )
-    clahe_tiles: int = Field(ge=1, le=64, description="With clahe: tiles a side.")
-    shard_size: PositiveInt = Field(description="Images a shard.")
+    clahe_tiles: int = Field(
+        ge=1, le=64, description="With clahe: tiles a side.", json_schema_extra=note("tiles a side")
+    )
+    shard_size: PositiveInt = Field(description="Images a shard.", json_schema_extra=note("images"))
     max_pixels: PositiveInt = Field(
-        description="Images that claim more pixels are quarantined, not decoded."
+        description="Images that claim more pixels are quarantined, not decoded.",
+        json_schema_extra=note("pixels"),
     )
     follow_links: bool = Field(description="Read images behind links that lead out of raw_dir.")
     max_quarantined: float = Field(
-        ge=0, le=1, description="Share of images that may be unusable before the run stops."
+        ge=0,
+        le=1,
+        description="Share of images that may be unusable before the run stops.",
+        json_schema_extra=note("share of images"),
     )
     sheet: Literal["after", "pairs"] = Field(
         description="What transformed_images.png shows: images after the transform (Fig. 10), or "
-        "each beside what it was before, whole: both go to the report and to MLflow."
+        "each beside what it was before, whole: both go to the report and to MLflow.",
+        json_schema_extra=note(source="Fig. 10"),
     )
-    workers: PositiveInt | None = Field(description="Shards made at a time; null is one a core.")
+    workers: PositiveInt | None = Field(
+        description="Shards made at a time; null is one a core.", json_schema_extra=note("shards")
+    )
     dask_scheduler: str | None = Field(
         description="Address of a Dask scheduler whose workers build instead, tcp://host:8786."
     )
@@ -175,7 +211,11 @@ class PruneParameters(ClosedModel):
     """How many old versions are kept."""
 
     stores: PositiveInt = Field(
-        description="Kept in each folder of image stores, and of features: those used last."
+        description="Kept in each folder of image stores, and of features: those used last.",
+        json_schema_extra=note("versions"),
     )
-    models: PositiveInt = Field(description="Finished MLflow runs of each model that keep it.")
+    models: PositiveInt = Field(
+        description="Finished MLflow runs of each model that keep it.",
+        json_schema_extra=note("runs"),
+    )
     dry_run: bool = Field(description="Only say what would be removed.")

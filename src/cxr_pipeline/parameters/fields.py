@@ -3,11 +3,25 @@
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.config import JsonDict
 
 from cxr_pipeline.data.findings import CLASSES, finding_name
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 PositiveInt = Annotated[int, Field(gt=0)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
+
+
+def note(unit: str = "", source: str = "", *, choices: str = "") -> JsonDict:
+    """Say of a parameter what `docs/parameters.md` shows beside its description.
+
+    Args:
+        unit: What a number counts or is measured in; empty for none.
+        source: The paper's section, table or figure, or the authors' code; empty for what is beyond
+            the paper.
+        choices: What it takes, where its type does not say so.
+    """
+    return {"unit": unit, "source": source, "choices": choices}
 
 
 class ClosedModel(BaseModel):
@@ -17,7 +31,9 @@ class ClosedModel(BaseModel):
 
 
 def as_list(value: Any) -> Any:
-    """Take `A|B` for a list, as `--params` parts its own entries at commas; nothing for none."""
+    """Take `A|B` for a list, as `--params` parts its own entries at commas."""
+    if value is None:
+        raise ValueError("nothing stands there: give a list, or [] for an empty one")
     if not isinstance(value, str):
         return value
     return tuple(part.strip() for part in value.split("|") if part.strip())
@@ -35,7 +51,9 @@ def finding(text: str) -> str:
     return name
 
 
-FindingName = Annotated[str, AfterValidator(finding)]
+FindingName = Annotated[
+    str, AfterValidator(finding), Field(json_schema_extra=note(choices="findings"))
+]
 Several = (BeforeValidator(as_list), Field(strict=False), AfterValidator(_once_each))
 
 

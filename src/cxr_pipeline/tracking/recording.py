@@ -77,7 +77,12 @@ class RecordingHooks:
                 keep_model(data, Path(dataset._filepath).parent)
         elif folder:
             self.folders.setdefault(node.namespace, set()).add(folder)
-            tracking.log_file(Path(dataset._filepath), folder)
+            path = Path(dataset._filepath)
+            pictures = sorted(path.glob("*.png")) if path.is_dir() else []
+            for picture in pictures:
+                tracking.log_file(picture, f"{folder}/{path.name}")
+            if not path.is_dir():
+                tracking.log_file(path, folder)
             if name == "history" and namespace in TITLES:
                 self.histories[namespace] = data
 

@@ -78,7 +78,14 @@ def build_sampler(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> S
         encoder = ImageEncoder(built["encoder"], normalise=built["normalise"])
     gmvae = _network(built, encoder)
     load_network(gmvae, "gmvae", weights)
-    return partial(_sample, gmvae)
+    prior = gmvae.prior
+    return Sampler(
+        prior.draw,
+        partial(draw_images, gmvae),
+        gaussian=True,
+        encode=partial(_encode, gmvae),
+        mixture=(prior.means.detach(), prior.variances.detach()),
+    )
 
 
 def _network(built: Mapping[str, Any], encoder: ImageEncoder | None) -> Gmvae:
@@ -93,9 +100,21 @@ def _network(built: Mapping[str, Any], encoder: ImageEncoder | None) -> Gmvae:
     )
 
 
-def _sample(gmvae: Gmvae, findings: Tensor, noise: torch.Generator, temperature: float) -> Tensor:
-    latents = gmvae.prior.draw(len(findings), noise, temperature)
-    return draw_images(gmvae, latents, findings)
+def _encode(gmvae: Gmvae, examples: Examples) -> tuple[Tensor, Tensor]:
+    if gmvae.encoder is None and "features" not in examples:
+        raise ValueError(
+            "features=None: this gmvae's encoder was frozen, so give what it made of the images, "
+            "`feature_cache.open_features` of a folder below data/05_model_input/features"
+        )
+    with in_evaluation(gmvae) as device:
+        findings = examples["findings"].to(device)
+        inputs = _inputs(examples, fine_tunes=gmvae.encoder is not None)
+        return gmvae.encode(inputs.to(device), findings)
+
+
+def _inputs(examples: Examples, *, fine_tunes: bool) -> Tensor:
+    """What is encoded: images where the image encoder learns, else its features."""
+    return to_unit_interval(examples["pixels"]) if fine_tunes else examples["features"].float()
 
 
 class GmvaeTask:
@@ -146,7 +165,7 @@ class GmvaeTask:
     def sample(self, noise: torch.Generator, findings: Tensor) -> Tensor:
         """Draw images from the prior (see `Task.sample`)."""
         gmvae: Any = self.modules["gmvae"]
-        return _sample(gmvae, findings, noise, 1.0)
+        return draw_images(gmvae, gmvae.prior.draw(len(findings), noise), findings)
 
     def diagnose(self, examples: Examples, split: str, noise: torch.Generator) -> Diagnosis:
         """Take the ELBO apart on other images, and draw as many (see `Task.diagnose`)."""
@@ -198,13 +217,9 @@ class GmvaeTask:
         """Draw images from their posterior means (see `Task.reconstruct`)."""
         gmvae: Any = self.modules["gmvae"]
         with in_evaluation(gmvae):
-            mean, _ = gmvae.encode(self._inputs(examples), examples["findings"])
+            inputs = _inputs(examples, fine_tunes=self.fine_tunes)
+            mean, _ = gmvae.encode(inputs, examples["findings"])
         return draw_images(gmvae, mean, examples["findings"])
-
-    def _inputs(self, examples: Examples) -> Tensor:
-        if self.fine_tunes:
-            return to_unit_interval(examples["pixels"])
-        return examples["features"].float()
 
     def _terms(self, examples: Examples) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Both terms of the negative ELBO, (B,) nats each, and what they come from.
@@ -213,7 +228,8 @@ class GmvaeTask:
         """
         gmvae: Any = self.modules["gmvae"]
         pixels, findings = examples["pixels"], examples["findings"]
-        logits, latents, mean, variance = gmvae(self._inputs(examples), findings, examples["noise"])
+        inputs = _inputs(examples, fine_tunes=self.fine_tunes)
+        logits, latents, mean, variance = gmvae(inputs, findings, examples["noise"])
         images = to_unit_interval(pixels).expand_as(logits)  # grey as red, green and blue
         if self.reconstruction == "mse":
             error = squared_error(logits.float().sigmoid(), images)

@@ -59,14 +59,11 @@ def build_sampler(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> S
     built = config["architecture"]
     generator = Generator(built["dim_z"], findings=len(built["findings"]))
     load_network(generator, "generator", weights)
-    return partial(_sample, generator)
 
+    def draw_latents(count: int, noise: torch.Generator, temperature: float) -> Tensor:
+        return temperature * draw_noise(count, generator.dim_z, noise)
 
-def _sample(
-    generator: Generator, findings: Tensor, noise: torch.Generator, temperature: float
-) -> Tensor:
-    drawn = temperature * draw_noise(len(findings), generator.dim_z, noise)
-    return draw_images(generator, drawn, findings)
+    return Sampler(draw_latents, partial(draw_images, generator), gaussian=False)
 
 
 class LsganTask:

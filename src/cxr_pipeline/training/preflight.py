@@ -1,5 +1,6 @@
 """What can be refused before any work: devices, checkpoints and weights that will not do."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from cxr_pipeline.training.settings import checkpoint_to_resume
 
 KNOWN_LATER = ("encoder", "image_store_digest")
 """What of a checkpoint's identity is settled by the data; the engine compares it."""
+
+DRAWN_WITH = {"samples", "sample_seed", "sample_findings", "temperature"}
+"""Parameters of a model that may be others whenever it draws."""
 
 
 def check_training(
@@ -62,3 +66,34 @@ def check_encoder(name: str, weights: str | None) -> None:
     """
     if weights is not None:
         build_encoder(name, normalise=True, weights=weights, seed=0)
+
+
+def check_kept_model(
+    path: Path, model: str, parameters: Mapping[str, Any], asked: Mapping[str, Any]
+) -> None:
+    """Refuse to draw from a model that is not there, or under a name that is not its own.
+
+    Args:
+        path: Its `config.json`.
+        model: Its name, one of `MODELS`.
+        parameters: `TrainingParameters` and the model's own, in JSON's types.
+        asked: Those of them that were given for this run, by name; the others may have changed
+            since the model was trained.
+
+    Raises:
+        ValueError: If there is no model, or it was trained with another value of one asked for.
+    """
+    if not path.is_file():
+        raise ValueError(
+            f"'{path.parent}' holds no trained model to draw from: train it, with "
+            f"`kedro run --pipeline={model}`"
+        )
+    trained = json.loads(path.read_text())["parameters"]
+    for name in asked.keys() - DRAWN_WITH:
+        key = "row" if name == "versions" else name
+        if parameters[key] != trained.get(key):
+            raise ValueError(
+                f"{model}.{name}={parameters[key]}, but the model in '{path.parent}' was trained "
+                f"with {trained.get(key)}: leave it out to draw from that one, or train this one, "
+                f"with `kedro run --pipeline={model}`"
+            )

@@ -20,9 +20,11 @@ from cxr_pipeline.data.conditions import (
     flat_labels,
     multi_hot,
 )
+from cxr_pipeline.data.findings import NO_FINDING
 from cxr_pipeline.randomness import random_generator
 from cxr_pipeline.training.models import MODELS
 from cxr_pipeline.training.saved_model import load_model
+from cxr_pipeline.training.task import Examples, Sampler
 
 BATCH = 64
 
@@ -68,7 +70,7 @@ class ImageGenerator:
             self.findings: tuple[str, ...] = tuple(config["architecture"]["findings"])
             """What the model can be asked for; empty where it is not conditional."""
             self._balance: dict[str, int] = config["training_labels"] if self.findings else {}
-            self._sampler = MODELS[model].build_sampler(config, weights)
+            self._sampler: Sampler = MODELS[model].build_sampler(config, weights)
         except KeyError as error:
             raise ValueError(f"config.json lacks {error}: train the model anew") from error
 
@@ -110,13 +112,79 @@ class ImageGenerator:
         batches = range(-(-n // BATCH))
         return [label for b in batches for label in self._labels(findings, seed, b)][:n]
 
+    def latents(self, n: int, *, seed: int = 0, temperature: float = 1.0) -> Tensor:
+        """Draw the latents (of a GAN: the noise) of the images that `sample` draws.
+
+        Args:
+            n: How many; more begin with the same ones.
+            seed: As for `sample`.
+            temperature: As for `sample`.
+
+        Returns:
+            (N, Z) float32, on the CPU.
+
+        Raises:
+            ValueError: If an argument is out of range.
+        """
+        _check(n, seed, temperature)
+        batches = [
+            self._sampler.draw_latents(BATCH, random_generator(seed, "sample", b), temperature)
+            for b in range(-(-n // BATCH))
+        ]
+        return torch.cat(batches)[:n].cpu()
+
+    def draw(self, latents: Tensor, findings: Tensor | None = None) -> Tensor:
+        """Turn latents into images.
+
+        Args:
+            latents: (N, Z).
+            findings: (N, C), an entry for each of `self.findings`, as `multi_hot` makes them, or
+                anything between; None asks for No Finding.
+
+        Returns:
+            (N, 1, H, W) float32 in [0, 1], on the CPU.
+        """
+        if findings is None:
+            findings = multi_hot([NO_FINDING] * len(latents), self.findings)
+        parts = zip(torch.split(latents, BATCH), torch.split(findings, BATCH), strict=True)
+        return torch.cat([self._sampler.draw_images(some, asked).cpu() for some, asked in parts])
+
+    @property
+    def encodes(self) -> bool:
+        """Whether the model can tell an image's latents; a GAN cannot."""
+        return self._sampler.encode is not None
+
+    @property
+    def gaussian(self) -> bool:
+        """Whether latents are Gaussian; a GAN's noise is uniform."""
+        return self._sampler.gaussian
+
+    @property
+    def mixture(self) -> tuple[Tensor, Tensor] | None:
+        """Means and variances, (K, Z) each, of a GMVAE's prior; None of other models."""
+        return self._sampler.mixture
+
+    def encode(self, examples: Examples) -> tuple[Tensor, Tensor]:
+        """Find where images lie among the latents.
+
+        Args:
+            examples: Images as `examples.read_examples` gives them.
+
+        Returns:
+            Means and variances of their posteriors, (N, Z) float32 each, on the CPU.
+
+        Raises:
+            ValueError: If the model encodes no images.
+        """
+        if self._sampler.encode is None:
+            raise ValueError(
+                f"model={self.config['model']} cannot encode images: take a vae or a gmvae"
+            )
+        mean, variance = self._sampler.encode(examples)
+        return mean.cpu(), variance.cpu()
+
     def _batches(self, n: int, seed: int, findings: Asked, temperature: float) -> Iterator[Tensor]:
-        if not isinstance(n, int) or n < 1:
-            raise ValueError(f"n={n!r}: draw at least 1 image, a whole number")
-        if not isinstance(seed, int):
-            raise ValueError(f"seed={seed!r}: give a whole number")
-        if not isinstance(temperature, int | float) or not 0 < temperature <= HIGHEST_TEMPERATURE:
-            raise ValueError(f"temperature={temperature!r}: above 0, at most {HIGHEST_TEMPERATURE}")
+        _check(n, seed, temperature)
         for number, first in enumerate(range(0, n, BATCH)):
             # Always whole batches: the last digit of a convolution may depend on their size.
             asked = multi_hot(self._labels(findings, seed, number), self.findings)
@@ -133,3 +201,12 @@ class ImageGenerator:
         if self.findings and names == ["flat"]:
             return flat_labels(self.findings, number * BATCH, BATCH)
         return [asked_findings(names, self.findings)] * BATCH
+
+
+def _check(n: int, seed: int, temperature: float) -> None:
+    if not isinstance(n, int) or n < 1:
+        raise ValueError(f"n={n!r}: draw at least 1 image, a whole number")
+    if not isinstance(seed, int):
+        raise ValueError(f"seed={seed!r}: give a whole number")
+    if not isinstance(temperature, int | float) or not 0 < temperature <= HIGHEST_TEMPERATURE:
+        raise ValueError(f"temperature={temperature!r}: above 0, at most {HIGHEST_TEMPERATURE}")

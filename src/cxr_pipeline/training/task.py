@@ -36,12 +36,30 @@ def split_examples(examples: Examples, count: int) -> Iterator[Examples]:
         yield {name: tensor[first : first + count] for name, tensor in examples.items()}
 
 
-Sampler = Callable[[Tensor, torch.Generator, float], Tensor]
-"""Given (N, C) findings, where random numbers come from and the temperature: images.
+@dataclass(frozen=True)
+class Sampler:
+    """A trained model that draws images: first their latents, then the images of these."""
 
-(N, 1, H, W) float32 in [0, 1]. The temperature scales the noise: below 1, images are more typical
-and more alike.
-"""
+    draw_latents: Callable[[int, torch.Generator, float], Tensor]
+    """Given how many, where random numbers come from and the temperature: (N, Z) float32.
+
+    The temperature scales the noise: below 1, images are more typical and more alike.
+    """
+    draw_images: Callable[[Tensor, Tensor], Tensor]
+    """Given (N, Z) latents and (N, C) findings: (N, 1, H, W) float32 in [0, 1]."""
+    gaussian: bool
+    """Whether latents are Gaussian, else uniform on [-1, 1)."""
+    encode: Callable[[Examples], tuple[Tensor, Tensor]] | None = None
+    """Given examples: means and variances of their posteriors, (N, Z) float32 each.
+
+    None of a model that encodes no images.
+    """
+    mixture: tuple[Tensor, Tensor] | None = None
+    """Means and variances, (K, Z) each, of a prior of K learnt Gaussians."""
+
+    def __call__(self, findings: Tensor, noise: torch.Generator, temperature: float) -> Tensor:
+        """Draw an image for each row of (N, C) findings: (N, 1, H, W) float32 in [0, 1]."""
+        return self.draw_images(self.draw_latents(len(findings), noise, temperature), findings)
 
 
 @dataclass(frozen=True)

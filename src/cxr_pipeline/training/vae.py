@@ -59,23 +59,35 @@ def build_sampler(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> S
     vae = Vae(built["dim_z"], centre=built["centre"])
     load_network(vae, "vae", weights)
     mixture = below(weights, "mixture.") if config["parameters"]["sampler"] == "mixture" else None
-    return partial(_sample, vae, mixture)
+    return Sampler(
+        partial(_draw_latents, vae.dim_z, mixture),
+        partial(_draw_images, vae),
+        gaussian=True,
+        encode=partial(_encode, vae),
+    )
 
 
-def _sample(
-    vae: Vae,
+def _draw_latents(
+    dim_z: int,
     mixture: Mapping[str, Tensor] | None,
-    findings: Tensor,
+    count: int,
     noise: torch.Generator,
     temperature: float,
 ) -> Tensor:
-    count = len(findings)
     if mixture is None:
-        latents = temperature * torch.randn(count, vae.dim_z, generator=noise)
-    else:
-        latents = draw_latents(mixture, count, noise, temperature)
+        return temperature * torch.randn(count, dim_z, generator=noise)
+    return draw_latents(mixture, count, noise, temperature)
+
+
+def _draw_images(vae: Vae, latents: Tensor, findings: Tensor) -> Tensor:
     with in_evaluation(vae) as device:
         return vae.decode(latents.to(device)).float()
+
+
+def _encode(vae: Vae, examples: Examples) -> tuple[Tensor, Tensor]:
+    with in_evaluation(vae) as device:
+        mean, logvar = vae.encode(to_unit_interval(examples["pixels"].to(device)))
+    return mean.float(), logvar.float().exp()
 
 
 class VaeTask:

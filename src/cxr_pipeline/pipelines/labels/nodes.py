@@ -14,7 +14,7 @@ def read_rows(raw_dir: str, parameters: LabelParameters) -> LabelRows:
 
 
 def ingest_labels(rows: LabelRows, raw_dir: str, parameters: LabelParameters) -> pd.DataFrame:
-    """Give the rows their types and split their patients."""
+    """Give the label rows their types, and each patient to a split: train, validation or test."""
     return assign_splits(
         label_table(rows),
         raw_dir,

@@ -39,5 +39,7 @@ def create_pipeline() -> Pipeline:
             Node(
                 cooccurrence_chart, "cooccurrence", "cooccurrence_chart", name="draw_cooccurrence"
             ),
-        ]
+        ],
+        namespace="labels",
+        prefix_datasets_with_namespace=False,
     )

@@ -25,22 +25,22 @@ def create_pipeline(
         images,
         name=f"build_{images}",
     )
-    if not reports:
-        return Pipeline([build])
+    looks = [
+        Node(
+            report_images,
+            images,
+            ["image_accounting", "quarantine", "duplicates"],
+            name="report_images",
+        ),
+        Node(
+            show_images,
+            [images, "params:raw_dir", "params:preprocessing"],
+            "transformed_images",
+            name="show_images",
+        ),
+    ]
     return Pipeline(
-        [
-            build,
-            Node(
-                report_images,
-                images,
-                ["image_accounting", "quarantine", "duplicates"],
-                name="report_images",
-            ),
-            Node(
-                show_images,
-                [images, "params:raw_dir", "params:preprocessing"],
-                "transformed_images",
-                name="show_images",
-            ),
-        ]
+        [build, *(looks if reports else [])],
+        namespace="preprocessing",
+        prefix_datasets_with_namespace=False,
     )

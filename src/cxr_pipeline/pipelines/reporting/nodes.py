@@ -10,7 +10,6 @@ from cxr_pipeline.evaluation.training_times import training_times
 from cxr_pipeline.parameters.models import (
     GanParameters,
     GmvaeParameters,
-    GmvaeVersion,
     VaeParameters,
 )
 
@@ -41,7 +40,7 @@ def count_model_parameters(
         "generator": Generator(gan.dim_z, findings=findings),
     }
     network = Vae(vae.dim_z)
-    versions = {name: _architecture(row) for name, row in gmvae.versions.items()}
+    versions = {name: row.architecture() for name, row in gmvae.versions.items()}
     others = [name for name in BESIDE_TABLE_5 if name in versions and name != gmvae.version]
     counts = pd.concat(
         [
@@ -58,13 +57,6 @@ def count_model_parameters(
     return counts, versions_table(versions)
 
 
-def _architecture(row: GmvaeVersion) -> dict[str, object]:
-    """A row of Table 4 as `count_gmvae` takes it, conditioned on NIH's findings if on any."""
-    architecture = row.model_dump()
-    conditional = architecture.pop("conditional")
-    return architecture | {"findings": len(FINDINGS) if conditional else 0}
-
-
 def list_decoder_layers() -> tuple[pd.DataFrame, pd.DataFrame]:
     """Measure the convolutional decoders layer by layer (Tables 2 and 3)."""
     from cxr_pipeline.evaluation.layer_tables import decoder_layer_table
@@ -73,13 +65,21 @@ def list_decoder_layers() -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def time_training(models: Path, *made_before: object) -> pd.DataFrame:
-    """Gather how fast the models on disk were trained; `made_before` only orders the run."""
+    """Gather how fast the models on disk were trained.
+
+    Args:
+        models: Their folder.
+        made_before: Nothing but what has to be there first.
+    """
     return training_times(models)
 
 
 def write_report(reports: Path, models: Path, *made_before: object) -> str:
-    """Render the report from the files on disk.
+    """Put the tables, charts and samples that are on disk on one page.
 
-    `made_before` only orders the run: what the page shows has to be there first.
+    Args:
+        reports: Their folder.
+        models: The folder of the trained models.
+        made_before: Nothing but what has to be there first.
     """
     return render_report(reports, models)

@@ -20,18 +20,18 @@ def create_pipeline(trained: Sequence[str] = (), swept: Sequence[str] = ()) -> P
             they were left by earlier runs.
         swept: Sweeps that the same run makes, likewise.
     """
+    # One data set of each node that makes something for the page: what is not named elsewhere stays
+    # within its model's box when Kedro-Viz folds it.
     made_before = []
     if trained or swept:
         made_before += ["class_counts", "class_counts_by_split_and_view", "cooccurrence"]
         made_before += ["image_accounting", "transformed_images"]
     for model in trained:
-        made_before += [f"{model}.config", f"{model}.history", f"{model}.samples"]
-        if model != "gan":
-            made_before.append(f"{model}.reconstructions")
+        made_before += [f"{model}.samples", f"{model}.latents"]
     if "vae" in trained:
         made_before.append("vae.samplers")
     for sweep in swept:
-        made_before += [f"{sweep}.history", f"{sweep}.summary", f"{sweep}.samples"]
+        made_before.append(f"{sweep}.samples")
     tables = ["parameter_counts", "gmvae_versions", "layers_decoder_1", "layers_decoder_2"]
     return Pipeline(
         [
@@ -49,7 +49,7 @@ def create_pipeline(trained: Sequence[str] = (), swept: Sequence[str] = ()) -> P
             ),
             Node(
                 time_training,
-                ["models", *(f"{model}.config" for model in trained)],
+                ["models", *(f"{model}.samples" for model in trained)],
                 "training_times",
                 name="time_training",
             ),
@@ -59,5 +59,7 @@ def create_pipeline(trained: Sequence[str] = (), swept: Sequence[str] = ()) -> P
                 "report",
                 name="write_report",
             ),
-        ]
+        ],
+        namespace="reporting",
+        prefix_datasets_with_namespace=False,
     )

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr_pipeline import tracking
+from cxr_pipeline.data.labelled_sheets import labelled_sheet
 from cxr_pipeline.data.raw_folder import RawFolder
 from cxr_pipeline.data.sheets import image_sheet
 from cxr_pipeline.data.store import ImageStore
@@ -46,7 +47,8 @@ def train_vae(
 def plan_features(images: ImageStore, parameters: GmvaeParameters) -> Any:
     """Decide what the encoder shall look at; the catalog computes it as it saves the plan.
 
-    Returns a `FeaturePlan`; were it named as the type, Kedro would look for it here.
+    Returns:
+        A `FeaturePlan`; were it named as the type, Kedro would look for it here.
     """
     from cxr_pipeline.training.examples import choose_examples
     from cxr_pipeline.training.feature_cache import FeaturePlan, wanted_encoder
@@ -132,6 +134,30 @@ def draw_samples(
         temperature=temperature,
     )
     return folder, image_sheet(first, columns=SHEET_COLUMNS)
+
+
+def explore_latents(
+    config: dict[str, Any],
+    weights: dict[str, Any],
+    images: ImageStore,
+    seed: int,
+    features: Any = None,
+) -> dict[str, npt.NDArray[np.uint8]]:
+    """Look at a model's latents in every way that applies to it: sheets by name.
+
+    `features` is a `FeatureCache`, of a GMVAE.
+
+    Raises:
+        ValueError: If the weights are not those that `config` was written for, or another store or
+            other features were trained on.
+    """
+    from cxr_pipeline.training.exploration import explore
+    from cxr_pipeline.training.sampling import ImageGenerator
+    from cxr_pipeline.training.saved_model import require_own_weights
+
+    require_own_weights(config, weights)
+    looks = explore(ImageGenerator(config, weights), images, features=features, seed=seed)
+    return {name: labelled_sheet(look) for name, look in looks.items()}
 
 
 def compare_samplers(

@@ -9,6 +9,7 @@ from cxr_pipeline.evaluation.charts import loss_chart
 from cxr_pipeline.pipelines.training.nodes import (
     compare_samplers,
     draw_samples,
+    explore_latents,
     plan_features,
     train_gan,
     train_gmvae,
@@ -34,7 +35,8 @@ def create_pipeline(model: str = "gan") -> Pipeline:
     if model in CONDITIONAL:
         sampling.append(f"{parameters}.sample_findings")
     encodes = model != "gan"
-    inputs = ["images", *(["features"] if model == "gmvae" else []), parameters]
+    features = ["features"] if model == "gmvae" else []
+    inputs = ["images", *features, parameters]
     made = ["weights", "config", "history"]
     nodes = [
         Node(
@@ -49,6 +51,12 @@ def create_pipeline(model: str = "gan") -> Pipeline:
             ["config", "weights", *sampling],
             ["synthetic", "samples"],
             name="draw_samples",
+        ),
+        Node(
+            explore_latents,
+            ["config", "weights", "images", seed, *features],
+            "latents",
+            name="explore_latents",
         ),
     ]
     if model == "gmvae":
