@@ -68,12 +68,7 @@ class PicturesDataset(AbstractDataset[Pictures, Pictures]):
 
     def preview(self) -> ImagePreview:
         """The pictures below one another, for Kedro-Viz."""
-        if not self._exists():
-            return NOTHING_YET
-        pictures = list(self.load().values())
-        width = max(picture.shape[1] for picture in pictures)
-        wide = [np.pad(p, ((0, GAP), (0, width - p.shape[1]))) for p in pictures]
-        return png_preview(encode_png(np.concatenate(wide)))
+        return _below_one_another([*self.load().values()]) if self._exists() else NOTHING_YET
 
     def _paths(self) -> list[Path]:
         return sorted(self._filepath.glob("*.png"))
@@ -83,3 +78,9 @@ class PicturesDataset(AbstractDataset[Pictures, Pictures]):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}
+
+
+def _below_one_another(pictures: list[npt.NDArray[np.uint8]]) -> ImagePreview:
+    width = max(picture.shape[1] for picture in pictures)
+    wide = [np.pad(picture, ((0, GAP), (0, width - picture.shape[1]))) for picture in pictures]
+    return png_preview(encode_png(np.concatenate(wide)))
