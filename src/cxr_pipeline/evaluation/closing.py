@@ -240,7 +240,8 @@ def _browse(kedro: str) -> str:
         [
             "Browse",
             f"  {'the pipelines, with previews':<30}{kedro} viz",
-            f"  {'the runs, side by side':<30}{kedro} mlflow ui",
+            f"  {'the models, side by side':<30}{kedro} compare",
+            f"  {'all runs':<30}{kedro} mlflow ui",
         ]
     )
 
