@@ -238,7 +238,7 @@ def test_the_run_says_what_it_made_and_where_to_look(finished):
     run = newest_run(client)
     text = run.data.tags["mlflow.note.content"]
     assert text.startswith("**LSGAN**: 3 steps of 4 images (")
-    assert "on raw_dir at 128 px, seed 0, 32-true" in text
+    assert "on raw_dir at 128 px, seed 2, 32-true" in text
     assert "| quality/diversity | " in text
     assert "- `samples/`" in text
     assert f"```\n{run.data.tags['command']}\n```" in text
@@ -257,7 +257,7 @@ def test_the_image_store_is_the_run_s_input(finished):
 
 
 def test_each_finished_run_is_a_registered_version_with_its_numbers(finished):
-    client = mlflow.MlflowClient(finished.database, registry_uri=finished.database)
+    client = mlflow.MlflowClient(finished.database)
     run = newest_run(client)
     versions = client.search_model_versions("name = 'gan'")
     assert sorted(int(version.version) for version in versions) == [1, 2]

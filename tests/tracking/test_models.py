@@ -159,14 +159,12 @@ def test_a_server_without_a_registry_is_a_warning(
     caplog.set_level(logging.WARNING, logger="cxr_pipeline")
     monkeypatch.setattr(sending, "REST", 0.0)
     (tmp_path / "file").write_text("in the way")
-    mlflow.set_registry_uri(f"sqlite:///{tmp_path / 'file/registry.db'}")
-    try:
-        keep_model(config, folder)
-        register_model(config, headlines(config, HISTORY))
-        sender.flush()
-        assert len(models_of(run)) == 1
-    finally:
-        mlflow.set_registry_uri("")
+    # Not by `mlflow.set_registry_uri`, which would stay.
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", f"sqlite:///{tmp_path / 'file/registry.db'}")
+    keep_model(config, folder)
+    register_model(config, headlines(config, HISTORY))
+    sender.flush()
+    assert len(models_of(run)) == 1
     warnings = [record.message for record in caplog.records if record.name.startswith("cxr_")]
     assert [warning.split(" (")[0] for warning in warnings] == [
         "MLflow did not take the registered version of the gan"
