@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 
 from kedro.utils import find_kedro_project
 
-from cxr_pipeline.startup import prepare
-
 if TYPE_CHECKING:
     from kedro.framework.context import KedroContext
 
@@ -35,10 +33,13 @@ def open_project(folder: str | Path = ".") -> "KedroContext":
     project = find_kedro_project(Path(folder).resolve())
     if project is None:
         raise ValueError(f"folder='{folder}' lies in no Kedro project: name the checkout's")
-    # Kedro looks for it in the working directory alone, and as it is imported.
+    # Kedro looks for it in the working directory alone, and as its framework is imported, which
+    # `startup` does.
     os.environ.setdefault("KEDRO_LOGGING_CONFIG", str(project / "conf/logging.yml"))
     from kedro.framework.session import KedroSession
     from kedro.framework.startup import bootstrap_project
+
+    from cxr_pipeline.startup import prepare
 
     prepare()
     bootstrap_project(project)

@@ -23,6 +23,8 @@ NOTICES = (
 )
 
 LEVELS = {
+    # Where Kedro was imported before the project's logging was found, it tells all that it loads.
+    "kedro": logging.WARNING,
     # It sets its own level as it is imported.
     "kedro_mlflow": logging.WARNING,
     # Says at the first run that it makes its tables, and of a database in trouble a traceback,
@@ -86,11 +88,16 @@ def prepare() -> None:
 
 
 def log_as_configured() -> None:
-    """Log as the project's `conf/logging.yml` says, also when called from a folder below it.
+    """Log as `KEDRO_LOGGING_CONFIG` or the project's `conf/logging.yml` says.
 
-    Kedro looks for that file in the working directory alone.
+    Kedro looks for the latter in the working directory alone, and for both as it is imported,
+    which in a notebook may be too early.
     """
-    project = find_kedro_project(Path.cwd())
-    path = (project or Path.cwd()) / "conf/logging.yml"
-    if "KEDRO_LOGGING_CONFIG" not in os.environ and path.is_file():
+    if asked := os.environ.get("KEDRO_LOGGING_CONFIG"):
+        path = Path(asked)
+    elif project := find_kedro_project(Path.cwd()):
+        path = project / "conf/logging.yml"
+    else:
+        return
+    if path.is_file():
         LOGGING.configure(yaml.safe_load(path.read_text()))
