@@ -75,6 +75,24 @@ def test_a_long_caption_makes_the_sheet_higher_and_no_wider():
     assert long.shape[0] > short.shape[0]
 
 
+@pytest.mark.parametrize("side", [64, 100, SIDE])
+def test_the_longest_finding_stands_above_its_column_and_above_no_other(side):
+    images = np.zeros((1, 2, side, side), dtype=np.uint8)
+    longest = "Pneumomediastinum"
+    left, right = (sheet_of(images, columns=columns) for columns in ((longest, ""), ("", longest)))
+    assert np.count_nonzero(left) == np.count_nonzero(left[:, LEFT : LEFT + side]) > 20
+    # Not cut off at the sheet's edge either: the same letters.
+    apart = np.s_[:, LEFT + side + GAP : LEFT + 2 * side + GAP]
+    assert np.array_equal(right[apart], left[:, LEFT : LEFT + side])
+
+
+def test_a_word_too_wide_for_the_rows_labels_is_on_no_image():
+    images = noise(2, 1, 60, 60)
+    sheet = sheet_of(images, rows=["Pneumomediastinum", "Pneumoperitoneum\n12 images"])
+    assert np.array_equal(images_on(sheet, 2, 1, 60, 60), images)
+    assert np.count_nonzero(sheet[:, LEFT - MARGIN : LEFT]) == 0
+
+
 def test_large_images_are_shown_smaller():
     image = np.kron(noise(1, 1, 112, 56)[0, 0], np.ones((4, 4), dtype=np.uint8))
     sheet = sheet_of(image[None, None])

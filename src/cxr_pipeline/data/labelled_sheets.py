@@ -14,7 +14,7 @@ MARGIN = 10
 """Pixels around the sheet, and between texts and images."""
 LABEL_WIDTH = 118
 """Pixels that the rows' labels take."""
-LABEL_SIZE, CAPTION_SIZE = 14, 15
+LABEL_SIZE, SMALLEST_LABEL, CAPTION_SIZE = 14, 6, 15
 """Pixels, of the letters."""
 LINE = 18
 """Pixels from one line of text to the next."""
@@ -54,14 +54,13 @@ def labelled_sheet(labelled: LabelledImages) -> npt.NDArray[np.uint8]:
         raise ValueError(f"labels of {given} rows and columns for {shape} of images: give as many")
     images = _shrunk(labelled.images)
     _, columns, height, width = images.shape
-    label_font = ImageFont.load_default(LABEL_SIZE)
     caption_font = ImageFont.load_default(CAPTION_SIZE)
     total = 2 * MARGIN + LABEL_WIDTH + columns * (width + GAP) - GAP
     caption = _wrapped(labelled.caption, caption_font, total - 2 * MARGIN)
-    heads = [_wrapped(text, label_font, width) for text in labelled.columns]
-    sides = [_wrapped(text, label_font, LABEL_WIDTH - MARGIN) for text in labelled.rows]
+    heads = [_label(text, width) for text in labelled.columns]
+    sides = [_label(text, LABEL_WIDTH - MARGIN) for text in labelled.rows]
     head_top = 2 * MARGIN + len(caption) * LINE
-    top = head_top + max(map(len, heads)) * LINE + GAP
+    top = head_top + max(len(lines) for lines, _ in heads) * LINE + GAP
     left = MARGIN + LABEL_WIDTH
     sheet = np.zeros((top + len(images) * (height + GAP) - GAP + MARGIN, total), dtype=np.uint8)
     for row, across in enumerate(images):
@@ -71,13 +70,13 @@ def labelled_sheet(labelled: LabelledImages) -> npt.NDArray[np.uint8]:
     picture = Image.fromarray(sheet)
     draw = ImageDraw.Draw(picture)
     _write(draw, (MARGIN, MARGIN), caption, caption_font, WHITE)
-    for column, lines in enumerate(heads):
+    for column, (lines, font) in enumerate(heads):
         # On the images' heads, so that labels of one line stand beside the last of others.
         y = top - GAP - len(lines) * LINE
-        _write(draw, (left + column * (width + GAP), y), lines, label_font, GREY)
-    for row, lines in enumerate(sides):
+        _write(draw, (left + column * (width + GAP), y), lines, font, GREY)
+    for row, (lines, font) in enumerate(sides):
         y = top + row * (height + GAP) + (height - len(lines) * LINE) // 2
-        _write(draw, (MARGIN, y), lines, label_font, GREY)
+        _write(draw, (MARGIN, y), lines, font, GREY)
     return np.asarray(picture)
 
 
@@ -90,6 +89,15 @@ def _shrunk(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     flat = images.reshape(-1, height, width)
     small = [cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in flat]
     return np.asarray(small, dtype=np.uint8).reshape(rows, columns, size[1], size[0])
+
+
+def _label(text: str, width: int) -> tuple[list[str], Font]:
+    """A label's lines and their letters: smaller ones where a word is wider than there is room."""
+    for size in range(LABEL_SIZE, SMALLEST_LABEL - 1, -1):
+        font = ImageFont.load_default(size)
+        if all(font.getlength(word) <= width for word in text.split()):
+            break
+    return _wrapped(text, font, width), font
 
 
 def _wrapped(text: str, font: Font, width: int) -> list[str]:
