@@ -31,6 +31,9 @@ SHARED = REPOSITORY.parent / "shared/data"
 FEW_IMAGES = 48
 TEN_SPLIT = "labels.seed=4"
 
+FIRST_PATIENT = 71_430_000
+"""Of `copy_recognisable`: numbers that stand nowhere else."""
+
 
 class Project:
     """A Kedro project in a temporary folder, run as a user runs it."""
@@ -88,6 +91,20 @@ def copy_sample(folder: Path, count: int) -> Path:
     (folder / "images").mkdir()
     for name in table["Image Index"]:
         shutil.copy(SAMPLE / "images" / name, folder / "images")
+    return folder
+
+
+def copy_recognisable(folder: Path, count: int) -> Path:
+    """A raw data set whose image names and patient numbers can be told from all other numbers."""
+    table = pd.read_csv(SAMPLE / "Data_Entry_2017_v2020.csv")
+    table = table.drop_duplicates("Patient ID").head(count)
+    patients = [FIRST_PATIENT + number for number in range(count)]
+    names = [f"{patient}_000.png" for patient in patients]
+    (folder / "images").mkdir()
+    for old, new in zip(table["Image Index"], names, strict=True):
+        shutil.copy(SAMPLE / "images" / old, folder / "images" / new)
+    table = table.assign(**{"Image Index": names, "Patient ID": patients})
+    table.to_csv(folder / "Data_Entry_2017_v2020.csv", index=False)
     return folder
 
 

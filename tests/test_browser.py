@@ -1,22 +1,18 @@
 """What a user sees in a browser: the flowchart and its previews, MLflow's runs, the report."""
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 from urllib.parse import urljoin
 
-import pandas as pd
 import pytest
 from tests.browser import free_port, installed_browser, served_folder, started_server
-from tests.conftest import REPOSITORY, SAMPLE, Project
+from tests.conftest import FIRST_PATIENT, REPOSITORY, Project, copy_recognisable
 
 from cxr_pipeline.evaluation.report import render_report
 
 PATIENTS = 12
-FIRST_PATIENT = 71_430_000
-"""Numbers that stand nowhere else."""
 
 FINDINGS = 14
 
@@ -59,18 +55,7 @@ def _note(complaints, message):
 
 @pytest.fixture(scope="module")
 def raw_dir(tmp_path_factory) -> Path:
-    """A data set whose image names and patient numbers can be told from all other numbers."""
-    folder = tmp_path_factory.mktemp("raw")
-    (folder / "images").mkdir()
-    table = pd.read_csv(SAMPLE / "Data_Entry_2017_v2020.csv")
-    table = table.drop_duplicates("Patient ID").head(PATIENTS)
-    names = [f"{FIRST_PATIENT + number}_000.png" for number in range(PATIENTS)]
-    for old, new in zip(table["Image Index"], names, strict=True):
-        shutil.copy(SAMPLE / "images" / old, folder / "images" / new)
-    patients = [FIRST_PATIENT + number for number in range(PATIENTS)]
-    table = table.assign(**{"Image Index": names, "Patient ID": patients})
-    table.to_csv(folder / "Data_Entry_2017_v2020.csv", index=False)
-    return folder
+    return copy_recognisable(tmp_path_factory.mktemp("raw"), PATIENTS)
 
 
 @pytest.fixture(scope="module")

@@ -108,7 +108,7 @@ def neighbours(generator: ImageGenerator, images: ImageStore, *, seed: int = 0) 
         root mean squares over pixels, in grey levels.
 
     Raises:
-        ValueError: If the model was trained on another store, or that has no images left.
+        ValueError: If the model was trained on another store.
     """
     rows = rows_of_split(generator, images, "train")
     samples = to_pixels(generator.sample(SAMPLES, seed=seed))[:, 0].numpy()
