@@ -10,7 +10,6 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
-from plotly.offline import get_plotlyjs
 
 from cxr_pipeline.evaluation.charts import diagnostics_chart, loss_chart, sweep_chart
 from cxr_pipeline.evaluation.headline import headline
@@ -100,6 +99,9 @@ def render_report(reports: Path, models: Path) -> str:
 
 def packed_plotly() -> str:
     """Plotly's script, compressed and in base 64: 1.8 MB in place of 4.6; browsers unpack it."""
+    # Takes a second to import.
+    from plotly.offline import get_plotlyjs
+
     return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()
 
 
