@@ -98,10 +98,9 @@ def pictures(shown: list) -> int:
 
 
 def texts(shown: list) -> list[str]:
-    """All that is to be read but for tables; where Jupyter is, Rich's lines are no print."""
-    displayed = [output.get("data", {}) for output in shown]
-    lines = [data.get("text/plain", "") for data in displayed if "text/html" not in data]
-    return [printed(shown), *lines]
+    """All that is to be read: in Jupyter, Rich displays its lines, as tables are."""
+    displayed = [output.get("data", {}).get("text/plain", "") for output in shown]
+    return [printed(shown), *displayed]
 
 
 def printed(shown: list) -> str:
