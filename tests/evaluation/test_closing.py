@@ -144,6 +144,26 @@ def test_each_member_of_a_sweep_has_a_row(keep):
     assert cells(message, "beta_0.1") == ["9", "20", "0.25"]
 
 
+def test_large_numbers_are_written_out_and_no_column_left_out_in_a_narrow_terminal(
+    keep, monkeypatch
+):
+    monkeypatch.setenv("COLUMNS", "40")
+    rows = {"member": ["beta_1"], "steps": 31_380, "images_per_second": 30.1}
+    losses = {"loss/total": 12_572.8, "loss/reconstruction": 12_000.4, "loss/kl": 572.4}
+    table = pd.DataFrame(rows | losses)
+    message = closing_message(keep("vae_beta_sweep.summary", "data/summary.csv", table))
+    assert cells(message, "beta_1") == ["31,380", "30.1", "12,573", "12,000", "572.4"]
+
+
+def test_of_several_models_only_their_own_folder_is_folded(keep, tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    for model in ("gan", "vae"):
+        keep_model(keep, model, {})
+        made = keep(f"{model}.samples", f"gan/data/{model}/samples.png")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert f"{tmp_path}/gan/data/{{gan,vae}}/samples.png" in closing_message(made)
+
+
 def test_how_to_look_is_said_of_what_can_be_looked_at(keep):
     page = keep("report", "data/08_reporting/report.html")
     assert ".venv/bin/kedro viz" in closing_message(page, kedro=".venv/bin/kedro")
