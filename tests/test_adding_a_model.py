@@ -74,8 +74,8 @@ def run(folder: Path, *arguments: str) -> str:
 def test_the_number_of_files_is_the_one_that_the_page_says():
     new = {name for kind, name, _ in BLOCKS if kind == "python"}
     edited = {name for kind, name, _ in BLOCKS if kind != "python"}
-    assert (len(new), len(edited)) == (3, 8)
-    assert "Three new files and eight edits" in PAGE
+    assert (len(new), len(edited)) == (3, 9)
+    assert "Three new files and nine edits" in PAGE
 
 
 def test_the_model_of_the_page_is_trained_drawn_from_and_reported(copy, few_images):

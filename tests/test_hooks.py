@@ -240,7 +240,7 @@ def test_what_is_drawn_goes_by_no_other_name_than_the_model_s(draw):
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps({"parameters": trained}))
     draw()
-    draw(version="v5", samples=7, sample_seed=3, temperature=0.5)
+    draw(version="v5", samples=7, sample_seed=3, temperature=0.5, log_every=3, accelerator="cpu")
     with pytest.raises(ValueError, match=r"gmvae\.version=v3, but .* with v5: leave it out"):
         draw(version="v3")
     with pytest.raises(ValueError, match=r"gmvae\.beta=0\.5, but .* with 1\.0: leave it out"):

@@ -77,7 +77,8 @@ class PreflightHooks:
         self.trainings = trainings
         self.context.mlflow.tracking.run.id = interrupted
 
-    @hook_impl
+    # First: what comes after it only tells of the run, and may fail, as at a closed pipe.
+    @hook_impl(tryfirst=True)
     def after_pipeline_run(self) -> None:
         """Mark as finished what was trained, now that the models and all made of them are kept."""
         if self.trainings:

@@ -5,10 +5,13 @@ import pytest
 
 from cxr_pipeline.evaluation.closing import closing_message
 
+PARAMETERS = {"gan": 6_402_880, "gmvae": 52_932_727}
+
 
 def config(model, **more):
     own = {"steps": 140, "images_per_second": 40.0, "warnings": [], "architecture": {}}
-    return {"model": model, **own, **more}
+    counts = {"learned_parameters": PARAMETERS[model]} if model in PARAMETERS else {}
+    return {"model": model, **own, **counts, **more}
 
 
 @pytest.fixture
@@ -96,9 +99,9 @@ def test_models_stand_side_by_side_with_the_paper_s_numbers_below_theirs(keep):
     assert cells(message, "parameters") == ["6,402,880", "52,932,727"]
     assert cells(message, "counted as the paper does") == ["172,800"]
     assert cells(message, "the paper, Table 5") == ["6,402,880", "172,800"]
-    # At the last step, not the first.
-    assert cells(message, "loss/generator") == ["0.51"]
-    assert cells(message, "loss/total") == ["172"]
+    # The mean of steps 1 and 100, which both are among the last fifty recorded.
+    assert cells(message, "loss/generator") == ["1.005"]
+    assert cells(message, "loss/total") == ["172.5"]
     assert cells(message, "the paper, on a T4") == ["31.0", "24.8"]
     assert cells(message, "an epoch of 44,625 images") == ["18.6", "min", "18.6", "min"]
     assert cells(message, "the paper, on its T4") == ["24.0", "min", "30.0", "min"]
@@ -108,7 +111,8 @@ def test_models_stand_side_by_side_with_the_paper_s_numbers_below_theirs(keep):
 
 
 def test_the_paper_s_other_row_is_taken_of_a_gmvae_whose_encoder_is_trained(keep):
-    keep_model(keep, "gmvae", {}, architecture={"fine_tune": True})
+    tuned = {"fine_tune": True}
+    keep_model(keep, "gmvae", {}, architecture=tuned, learned_parameters=67_647_415)
     message = closing_message(keep_counts(keep))
     assert cells(message, "the paper, Table 5") == ["14,887,488"]
     assert cells(message, "the paper, on its T4") == ["65.0", "min"]
@@ -123,7 +127,7 @@ def test_parameters_alone_are_counted_beside_table_5(keep):
 def test_a_model_that_the_paper_has_not_is_not_counted_beside_it(keep):
     keep_model(keep, "autoencoder", {"loss/total": 1.5})
     message = closing_message(keep_counts(keep))
-    assert cells(message, "loss/total") == ["1.51"]
+    assert cells(message, "loss/total") == ["2.005"]
     assert "paper" not in message
 
 
@@ -138,6 +142,26 @@ def test_each_member_of_a_sweep_has_a_row(keep):
     message = closing_message(keep("vae_beta_sweep.summary", "data/summary.csv", table))
     assert "vae_beta_sweep" in message
     assert cells(message, "beta_0.1") == ["9", "20", "0.25"]
+
+
+def test_large_numbers_are_written_out_and_no_column_left_out_in_a_narrow_terminal(
+    keep, monkeypatch
+):
+    monkeypatch.setenv("COLUMNS", "40")
+    rows = {"member": ["beta_1"], "steps": 31_380, "images_per_second": 30.1}
+    losses = {"loss/total": 12_572.8, "loss/reconstruction": 12_000.4, "loss/kl": 572.4}
+    table = pd.DataFrame(rows | losses)
+    message = closing_message(keep("vae_beta_sweep.summary", "data/summary.csv", table))
+    assert cells(message, "beta_1") == ["31,380", "30.1", "12,573", "12,000", "572.4"]
+
+
+def test_of_several_models_only_their_own_folder_is_folded(keep, tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    for model in ("gan", "vae"):
+        keep_model(keep, model, {})
+        made = keep(f"{model}.samples", f"gan/data/{model}/samples.png")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert f"{tmp_path}/gan/data/{{gan,vae}}/samples.png" in closing_message(made)
 
 
 def test_how_to_look_is_said_of_what_can_be_looked_at(keep):

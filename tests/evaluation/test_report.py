@@ -297,6 +297,14 @@ def test_the_paper_s_list_leads_nowhere_while_a_model_is_in_training(folders):
     assert "Fig. 9 GAN losses, not yet: kedro run --pipeline=gan" in spoken(page)
 
 
+def test_training_times_without_a_row_are_not_made_yet(folders):
+    reports, models = folders
+    header = (reports / "training_times.csv").read_text().splitlines()[0]
+    (reports / "training_times.csv").write_text(header + "\n")
+    page = Page(render_report(reports, models))
+    assert "Table 5 training times, not yet: kedro run --pipeline=gan" in spoken(page)
+
+
 def test_pictures_look_as_they_are_on_disk(page):
     sheets = {
         "Images after resizing, cropping and equalising": 10,

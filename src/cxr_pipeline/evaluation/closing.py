@@ -8,11 +8,17 @@ from typing import Any
 import pandas as pd
 
 from cxr_pipeline.data.splits import SPLITS
-from cxr_pipeline.evaluation.training_times import (
+from cxr_pipeline.evaluation.against_paper import (
+    LAST_STEPS,
     PAPER_EPOCH_IMAGES,
     PAPER_MINUTES,
+    at_the_end,
+    counted,
+    minutes_a_paper_epoch,
+    paper_images_per_second,
     paper_name,
 )
+from cxr_pipeline.evaluation.page_tables import written
 
 PARAMETERS, STEPS, SPEED = "parameters", "steps", "images a second"
 AS_PAPER, PAPER_PARAMETERS = "  counted as the paper does", "  the paper, Table 5"
@@ -121,16 +127,18 @@ def _models(made: Made) -> str:
     counts = pd.read_csv(made["parameter_counts"]) if "parameter_counts" in made else None
     rows: dict[str, dict[str, str]] = {}
     for model, config in configs.items():
-        numbers = {} if counts is None else _counts(model, config, counts)
+        numbers = {} if counts is None else _counts(config, counts)
         numbers[STEPS] = f"{config['steps']:,}"
         if f"{model}.history" in made:
-            numbers |= _ends(pd.read_csv(made[f"{model}.history"]))
+            ends = at_the_end(pd.read_csv(made[f"{model}.history"]))
+            numbers |= {name: written(value) for name, value in ends.items()}
         for row, number in (numbers | _speed(config)).items():
             rows.setdefault(row, {})[model] = number
     ordered = sorted(rows, key=_place)
     table = pd.DataFrame([rows[row] for row in ordered], index=ordered, columns=list(configs))
     lines = [line.rstrip() for line in table.fillna("").to_string().splitlines()]
-    if any("encoder" in config and not _fine_tuned(config) for config in configs.values()):
+    lines.append(f"losses are means over the last {LAST_STEPS} steps")
+    if "gmvae, frozen" in map(paper_name, configs.values()):
         lines.append("gmvae's time is without the encoder, which looks at each image once before")
     for model, config in configs.items():
         lines += [f"Warning, {model}: {warning}" for warning in config["warnings"]]
@@ -160,42 +168,20 @@ def _parameters(made: Made) -> str:
     return table.map(lambda count: "" if pd.isna(count) else f"{int(count):,}").to_string()
 
 
-def _counts(model: str, config: Mapping[str, Any], table: pd.DataFrame) -> dict[str, str]:
-    component = "total"
-    if model == "gmvae":
-        component += ", encoder fine-tuned" if _fine_tuned(config) else ", encoder frozen"
+def _counts(config: Mapping[str, Any], counts: pd.DataFrame) -> dict[str, str]:
     shown = {"parameters": PARAMETERS, "counted_as_paper": AS_PAPER, "paper": PAPER_PARAMETERS}
-    rows = table[(table["model"] == model) & (table["component"] == component)]
-    # A model that is not counted has no row.
-    return {
-        name: f"{int(row[key]):,}"
-        for row in rows.to_dict("records")
-        for key, name in shown.items()
-        if pd.notna(row[key])
-    }
-
-
-def _ends(history: pd.DataFrame) -> dict[str, str]:
-    last = history.groupby("metric", sort=False)["value"].last()
-    return {
-        str(name): f"{value:,.4g}" for name, value in last.items() if str(name).startswith(ENDS)
-    }
+    return {shown[key]: written(number) for key, number in counted(config, counts).items()}
 
 
 def _speed(config: Mapping[str, Any]) -> dict[str, str]:
-    speed = config["images_per_second"]
-    shown = {SPEED: f"{speed:,.1f}", EPOCH: f"{PAPER_EPOCH_IMAGES / speed / 60:,.1f} min"}
-    minutes = PAPER_MINUTES.get(paper_name(config))
-    if minutes:
+    speed, paper_speed = config["images_per_second"], paper_images_per_second(config)
+    shown = {SPEED: f"{speed:,.1f}", EPOCH: f"{minutes_a_paper_epoch(speed):,.1f} min"}
+    if paper_speed:
         shown |= {
-            PAPER_SPEED: f"{PAPER_EPOCH_IMAGES / minutes / 60:.1f}",
-            PAPER_EPOCH: f"{minutes:,.1f} min",
+            PAPER_SPEED: f"{paper_speed:.1f}",
+            PAPER_EPOCH: f"{PAPER_MINUTES[paper_name(config)]:,.1f} min",
         }
     return shown
-
-
-def _fine_tuned(config: Mapping[str, Any]) -> bool:
-    return bool(config["architecture"]["fine_tune"])
 
 
 def _sweeps(made: Made) -> str:
@@ -208,7 +194,7 @@ def _sweeps(made: Made) -> str:
             losses = [column for column in table if str(column).startswith("loss/")]
             shown = table[["steps", "images_per_second", *losses]]
             shown.columns = pd.Index(["steps", "images/s", *losses])
-            tables.append(f"{name.removesuffix('.summary')}\n{shown.map('{:,.4g}'.format)}")
+            tables.append(f"{name.removesuffix('.summary')}\n{shown.map(written).to_string()}")
     return "\n\n".join(tables)
 
 
@@ -231,8 +217,9 @@ def _folded(path: Path, models: Sequence[str]) -> str:
     shown = _shortened(path)
     if len(models) == 1:
         return str(shown)
-    every = f"{{{','.join(models)}}}"
-    return str(Path(*(every if part == models[0] else part for part in shown.parts)))
+    parts = list(shown.parts)
+    parts[len(parts) - 1 - parts[::-1].index(models[0])] = f"{{{','.join(models)}}}"
+    return str(Path(*parts))
 
 
 def _browse(kedro: str) -> str:

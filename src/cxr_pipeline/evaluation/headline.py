@@ -1,18 +1,20 @@
 """The few numbers of a model that one looks for first, beside the paper's."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from cxr_pipeline.evaluation.charts import SMOOTHING_STEPS
-from cxr_pipeline.evaluation.page_tables import written
-from cxr_pipeline.evaluation.training_times import (
-    PAPER_EPOCH_IMAGES,
+from cxr_pipeline.evaluation.against_paper import (
     PAPER_MINUTES,
+    at_the_end,
+    counted,
+    minutes_a_paper_epoch,
+    paper_images_per_second,
     paper_name,
 )
+from cxr_pipeline.evaluation.page_tables import written
 
 
 class Fact(NamedTuple):
@@ -36,56 +38,33 @@ def headline(config: Mapping[str, Any], reports: Path) -> list[Fact]:
         diversity of what it draws; the paper's beside them where it has them (Table 5, on an
         Nvidia T4).
     """
-    speed = config["images_per_second"]
+    speed, paper_speed = config["images_per_second"], paper_images_per_second(config)
     minutes = PAPER_MINUTES.get(paper_name(config))
-    paper_speed = PAPER_EPOCH_IMAGES / minutes / 60 if minutes else None
     return [
-        _parameters(config, reports),
+        _parameters(config, reports / "parameter_counts.csv"),
         Fact("images/s", f"{speed:,.0f}", f"{paper_speed:.0f}" if paper_speed else ""),
-        Fact(
-            "min an epoch",
-            written(round(PAPER_EPOCH_IMAGES / speed / 60, 1)),
-            written(minutes),
-        ),
+        Fact("min an epoch", written(round(minutes_a_paper_epoch(speed), 1)), written(minutes)),
         Fact("steps", written(config["steps"])),
         *_measured(reports / config["model"] / "history.csv"),
     ]
 
 
-def _parameters(config: Mapping[str, Any], reports: Path) -> Fact:
-    """The model's parameters, all of them; a GMVAE's are those of the version that it is."""
-    name = "parameters"
-    if config["model"] == "gmvae":
-        table, columns = _rows(reports / "gmvae_versions.csv"), ("total", "total_as_paper")
-        own = [row for row in table if row["version"] == config["parameters"]["version"]]
-    else:
-        table, columns = _rows(reports / "parameter_counts.csv"), ("parameters", "paper")
-        own = [r for r in table if (r["model"], r["component"]) == (config["model"], "total")]
-    if not own:
-        return Fact(name, "")
-    here, paper = (own[0][column] for column in columns)
-    return Fact(name, written(int(here)), "" if pd.isna(paper) else written(int(paper)))
+def _parameters(config: Mapping[str, Any], counts: Path) -> Fact:
+    numbers = counted(config, pd.read_csv(counts)) if counts.is_file() else {}
+    return Fact("parameters", *(written(numbers.get(key)) for key in ("parameters", "paper")))
 
 
 def _measured(history: Path) -> list[Fact]:
     """The total loss at the end, or each where there is no total; and the qualities."""
     if not history.is_file():
         return []
-    metrics = {str(name): rows["value"] for name, rows in pd.read_csv(history).groupby("metric")}
-    losses = [name for name in metrics if name.startswith("loss/")]
-    if "loss/total" in losses:
-        losses = ["loss/total"]
-    ends = {name: metrics[name].tail(SMOOTHING_STEPS).mean() for name in losses}
-    ends |= {name: rows.iloc[-1] for name, rows in metrics.items() if name.startswith("quality/")}
+    ends = at_the_end(pd.read_csv(history))
     facts = []
     for name, value in ends.items():
         group, own = name.split("/", 1)
         spoken = own.replace("_", " ")
-        facts.append(Fact(f"loss: {spoken}" if group == "loss" else spoken, written(float(value))))
+        if group != "loss":
+            facts.append(Fact(spoken, written(value)))
+        elif own == "total" or "loss/total" not in ends:
+            facts.append(Fact(f"loss: {spoken}", written(value)))
     return facts
-
-
-def _rows(path: Path) -> Sequence[dict[str, Any]]:
-    if not path.is_file():
-        return []
-    return pd.read_csv(path).astype(object).to_dict("records")  # type: ignore[return-value]

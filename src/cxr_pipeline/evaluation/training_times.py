@@ -1,17 +1,15 @@
 """How long an epoch of each model took, on which machine, beside the paper's Table 5."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-PAPER_MINUTES = {"gan": 24, "vae": 48, "gmvae, frozen": 30, "gmvae, fine-tuned": 65}
-"""An epoch on an Nvidia T4 (Table 5)."""
-
-PAPER_EPOCH_IMAGES = 44_625
-"""The training images of No Finding, on which the authors trained the GAN and the VAE."""
+from cxr_pipeline.evaluation.against_paper import (
+    PAPER_MINUTES,
+    minutes_a_paper_epoch,
+    paper_name,
+)
 
 COLUMNS = [
     "model", "data", "images", "images_per_second", "seconds_per_epoch", "machine", "precision",
@@ -45,16 +43,8 @@ def training_times(models: Path) -> pd.DataFrame:
                 round(config["training_images"] / config["images_per_second"], 1),
                 environment["device"],
                 environment["precision"],
-                round(PAPER_EPOCH_IMAGES / config["images_per_second"] / 60, 1),
+                round(minutes_a_paper_epoch(config["images_per_second"]), 1),
                 PAPER_MINUTES.get(name),
             ]
         )
     return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def paper_name(config: Mapping[str, Any]) -> str:
-    """The row of Table 5 that a trained model stands in, one of `PAPER_MINUTES`."""
-    name = str(config["model"])
-    if name == "gmvae":
-        name += ", fine-tuned" if config["architecture"]["fine_tune"] else ", frozen"
-    return name

@@ -23,6 +23,10 @@ EXPERIMENT = "cxr_pipeline"
 
 SECONDS_TO_START = 60.0
 
+NEWEST_FIRST = ["attributes.start_time DESC"]
+RUNS = 50_000
+"""More than a search gives MLflow does not take."""
+
 
 def runs_to_compare(uri: str, asked: Sequence[str] = ()) -> list[Run]:
     """Find the newest finished run of each model, or those asked for.
@@ -37,15 +41,12 @@ def runs_to_compare(uri: str, asked: Sequence[str] = ()) -> list[Run]:
     """
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name(EXPERIMENT)
-    runs: Sequence[Run] = []
-    if experiment is not None:
-        newest_first = ["attributes.start_time DESC"]
-        runs = client.search_runs([experiment.experiment_id], order_by=newest_first)
-    found = [_newest(runs, name) for name in asked]
-    if not asked:
-        newest = (_finished(runs, model) for model in TITLES)
-        found = [run for run in newest if run is not None]
-    if len(found) < 2 and not asked:
+    known = [] if experiment is None else [experiment.experiment_id]
+    if asked:
+        return [_asked_for(client, known, name) for name in asked]
+    newest = (_newest(client, known, model) for model in TITLES)
+    found = [run for run in newest if run is not None]
+    if len(found) < 2:
         raise ValueError(
             f"MLflow at '{uri}' holds finished runs of {len(found)} models, too few to compare: "
             "train another, for example with `kedro run --pipeline=vae`, or name runs"
@@ -53,15 +54,17 @@ def runs_to_compare(uri: str, asked: Sequence[str] = ()) -> list[Run]:
     return found
 
 
-def _finished(runs: Sequence[Run], model: str) -> Run | None:
-    own = (run for run in runs if run.data.tags.get(MODEL_TAG) == model)
-    return next((run for run in own if run.info.status == "FINISHED"), None)
+def _newest(client: MlflowClient, experiments: list[str], model: str) -> Run | None:
+    finished = f"tags.{MODEL_TAG} = '{model}' and attributes.status = 'FINISHED'"
+    runs = client.search_runs(experiments, finished, max_results=1, order_by=NEWEST_FIRST)
+    return runs[0] if runs else None
 
 
-def _newest(runs: Sequence[Run], asked: str) -> Run:
+def _asked_for(client: MlflowClient, experiments: list[str], asked: str) -> Run:
     if asked in TITLES:
-        run = _finished(runs, asked)
+        run = _newest(client, experiments, asked)
     else:
+        runs = client.search_runs(experiments, max_results=RUNS, order_by=NEWEST_FIRST)
         named = (r for r in runs if asked == r.info.run_name or r.info.run_id.startswith(asked))
         run = next(named, None)
     if run is None:

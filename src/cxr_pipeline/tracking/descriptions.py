@@ -128,11 +128,12 @@ def trained_on(config: Mapping[str, Any]) -> str:
     """Say in a sentence what was trained on what, and how it can be repeated."""
     model, own = config["model"], config["parameters"]
     version = f" {own['version']}" if model == "gmvae" else ""
-    epochs = config["steps"] * own["batch_size"] / config["training_images"]
+    batch = min(own["batch_size"], config["training_images"])
+    epochs = config["steps"] * batch / config["training_images"]
     conditional = ", told of findings" if config["architecture"]["findings"] else ""
     return (
         f"**{TITLES[model]}{version}**{conditional}: {config['steps']:,} steps of "
-        f"{own['batch_size']} images ({epochs:.3g} epochs of {config['training_images']:,}) on "
+        f"{batch} images ({epochs:.3g} epochs of {config['training_images']:,}) on "
         f"{config['data']} at {config['image_size']} px, seed {own['seed']}, "
         f"{config['environment']['precision']} on {config['environment']['device']}."
     )

@@ -16,8 +16,11 @@ from cxr_pipeline.training.settings import checkpoint_to_resume
 KNOWN_LATER = ("encoder", "image_store_digest")
 """What of a checkpoint's identity is settled by the data; the engine compares it."""
 
-DRAWN_WITH = {"samples", "sample_seed", "sample_findings", "temperature"}
-"""Parameters of a model that may be others whenever it draws."""
+DRAWN_WITH = {
+    "samples", "sample_seed", "sample_findings", "temperature",
+    "accelerator", "log_every", "checkpoint_every", "keep_checkpoints", "data_placement", "resume",
+}  # fmt: skip
+"""Parameters of a model that may be others when it draws: how, and what is not of the model."""
 
 
 def check_training(
