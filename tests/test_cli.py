@@ -343,3 +343,8 @@ def test_the_innermost_error_of_a_data_set_is_the_one_shown():
     wrapped = DatasetError("Failed while saving data to dataset")
     wrapped.__cause__ = ValueError("the remedy\nmore")
     assert root_message(wrapped) == "the remedy"
+
+
+def test_what_kedro_asks_is_said_with_its_answers():
+    asked = ValueError("'gann' not found. Did you mean one of these instead?\n    gan\n    gmvae")
+    assert root_message(asked).endswith("Did you mean one of these instead? gan gmvae")

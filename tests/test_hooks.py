@@ -96,11 +96,15 @@ def test_the_commit_says_when_files_differ_from_it(tmp_path: Path):
     assert git_commit(tmp_path) == f"{commit}+changes"
 
 
+RAW_DIR = "data/01_raw/sample"
+
+
 def parameters_with(**changes):
     """The configuration, with a section's parameters changed."""
     sections = {}
     for path in BASE.glob("parameters*.yml"):
         sections |= yaml.safe_load(path.read_text())
+    sections["raw_dir"] = RAW_DIR
     for section, own in changes.items():
         sections[section] |= own
     return check_parameters(sections)
@@ -110,6 +114,7 @@ def parameters_with(**changes):
 def catalog(tmp_path, monkeypatch):
     """The project's catalog, its folders in a place of their own."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / RAW_DIR).mkdir(parents=True)
     entries = {}
     for path in BASE.glob("catalog*.yml"):
         entries |= yaml.safe_load(path.read_text())
@@ -146,7 +151,7 @@ def test_what_a_pipeline_trains_is_known_beforehand_and_no_folder_is_made(pipeli
         for model, _, checkpoints in trainings_of(nodes(pipeline), parameters_with(), catalog)
     ]
     assert found == TRAINED.get(pipeline, [])
-    assert list(Path().iterdir()) == []
+    assert list(Path("data").iterdir()) == [Path(RAW_DIR).parent]
 
 
 def test_each_training_has_its_own_parameters(catalog):
@@ -226,6 +231,15 @@ def draw(catalog):
         hooks.before_pipeline_run(run, part, catalog)
 
     return draw
+
+
+def test_data_that_are_not_there_are_missed_before_anything_runs(catalog):
+    hooks = PreflightHooks()
+    hooks.parameters = parameters_with()
+    Path(RAW_DIR).rmdir()
+    with pytest.raises(ValueError, match=f"raw_dir '{RAW_DIR}' does not exist: give a folder"):
+        hooks.before_pipeline_run({}, PIPELINES["labels"], catalog)
+    hooks.before_pipeline_run({}, PIPELINES["reporting"], catalog)
 
 
 def test_a_model_that_is_not_there_cannot_be_drawn_from(draw):

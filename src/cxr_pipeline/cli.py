@@ -84,6 +84,7 @@ def compare(metadata: Any, runs: tuple[str, ...], port: int, no_browser: bool) -
         comparison_url,
         runs_to_compare,
         start_server,
+        stop_server,
     )
 
     uri = tracking.tracking_uri(metadata.project_path)
@@ -102,22 +103,19 @@ def compare(metadata: Any, runs: tuple[str, ...], port: int, no_browser: bool) -
     if not no_browser:
         click.launch(charts)
     if server is not None:
+        signal.signal(signal.SIGTERM, _terminate)
         with server:  # which gets Ctrl-C as well
             try:
                 server.wait()
             except KeyboardInterrupt:
-                server.terminate()
+                stop_server(server)
 
 
 @contextmanager
 def ending_runs_on_signals() -> Iterator[None]:
     """End MLflow's run as KILLED on Ctrl-C (exit code 130) and SIGTERM (143)."""
-
-    def terminate(number: int, frame: FrameType | None) -> None:
-        raise Terminated
-
     previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    signal.signal(signal.SIGTERM, terminate)
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         yield
     except KeyboardInterrupt as interrupt:
@@ -133,6 +131,10 @@ def ending_runs_on_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated
+
+
 def root_message(error: BaseException) -> str:
     """The first line of what went wrong at the bottom of a chain of errors.
 
@@ -143,4 +145,7 @@ def root_message(error: BaseException) -> str:
     if isinstance(error, YAMLError):
         # It knows the line; the file Kedro keeps to itself.
         return f"a file below conf/ is no plain YAML: {' '.join(str(error).split())}: mend it"
-    return next((line for line in str(error).splitlines() if line.strip()), repr(error))
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if lines and lines[0].endswith("?"):
+        return " ".join(lines)  # Kedro's "Did you mean one of these instead?" and what they are
+    return lines[0] if lines else repr(error)

@@ -17,6 +17,7 @@ from kedro.pipeline.node import Node
 from pydantic import BaseModel
 
 from cxr_pipeline import tracking
+from cxr_pipeline.data.sources import require_data_folder
 from cxr_pipeline.evaluation.closing import closing_message
 from cxr_pipeline.parameters import Parameters, check_parameters, source_digest
 from cxr_pipeline.parameters.training import TrainingParameters
@@ -43,6 +44,8 @@ class PreflightHooks:
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
     ) -> None:
         """Refuse models that cannot be trained, or drawn from, as asked."""
+        if "params:raw_dir" in pipeline.inputs():
+            require_data_folder(self.parameters.raw_dir)
         check_raw_dir(Path(self.parameters.raw_dir), pipeline, catalog)
         nodes = {node.name for node in pipeline.nodes}
         self.trainings: list[Training] = []

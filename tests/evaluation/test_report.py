@@ -377,15 +377,33 @@ def test_what_trained_the_models_stands_in_a_table(page):
     assert "git commit" not in [row[0] for row in page.rows]  # none is recorded
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("gan/history.csv", b"\x8b\x00"), ("gan/history.csv", b""), ("class_counts.csv", b"")],
+)
+def test_a_damaged_table_is_named(folders, name, content):
+    reports, models = folders
+    (reports / name).write_bytes(content)
+    with pytest.raises(ValueError, match=rf"{name}' is damaged \(.*\): delete it"):
+        render_report(reports, models)
+
+
+def test_a_damaged_configuration_is_named(folders):
+    reports, models = folders
+    (models / "gan" / "config.json").write_text("{")
+    with pytest.raises(ValueError, match=r"gan/config\.json' is damaged \(.*\): delete it"):
+        render_report(reports, models)
+
+
 def test_scores_are_shown_once_there_are_any(folders):
     reports, models = folders
-    assert "evaluation" in missing(Page(render_report(reports, models)))
+    assert "scores" not in Page(render_report(reports, models)).ids
     (reports / "evaluation.csv").write_text(
         "model,metric,value,low,high,n\ngan,kid,0.0123456,0.01,0.02,64\n"
     )
     page = Page(render_report(reports, models))
     assert ["gan", "kid", "0.01235", "0.01", "0.02", "64"] in page.rows
-    assert "evaluation" not in missing(page)
+    assert "scores" in page.ids
 
 
 def test_tables_hold_the_numbers_with_commas_and_blanks_where_none_is(page):
@@ -502,7 +520,7 @@ def test_an_empty_project_says_which_command_makes_each_part(tmp_path):
     assert page.images == {}
     assert page.charts == {}
     of_data = [*["labels"] * 4, *["preprocessing"] * 2]
-    after = ["evaluation", *["reporting"] * 4, "gan", "gan"]
+    after = [*["reporting"] * 4, "gan", "gan"]
     assert missing(page) == [*of_data, *MODELS, *SWEEPS, *after]
 
 
@@ -527,7 +545,7 @@ def test_missing_parts_name_their_commands_and_hide_no_others(folders, page):
     left = Page(render_report(reports, models))
     assert missing(left) == [
         *("labels", "labels", "preprocessing", "gan", "vae", "vae", "vae", "gmvae"),
-        *("vae_beta_sweep", "gmvae_sweep", "evaluation", "reporting", "reporting", "gan"),
+        *("vae_beta_sweep", "gmvae_sweep", "reporting", "reporting", "gan"),
     ]
     assert [text for text in page.images if text not in left.images] == [
         "First synthetic images of the GAN",

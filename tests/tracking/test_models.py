@@ -197,6 +197,7 @@ def test_several_requests_follow_one_another_and_what_is_left_open_is_as_ever(se
     ("request_", "message"),
     [
         ({"n": 0}, "n=0: draw at least 1 image"),
+        ({"n": 1_000_000_000}, "n=1000000000: ask for at most 4096 at a time"),
         ({"n": 1, "temperature": 3.0}, "temperature=3.0: above 0, at most 2"),
         ({"n": 1, "findings": "Mess"}, "Mess"),
         ({"seed": 1}, "Model is missing inputs"),

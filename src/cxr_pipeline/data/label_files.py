@@ -13,6 +13,7 @@ import pandas as pd
 
 from cxr_pipeline.data.csv_files import Csv, read_csv, read_header
 from cxr_pipeline.data.findings import CLASSES, FINDINGS, NO_FINDING, classes_among, finding_name
+from cxr_pipeline.data.sources import require_data_folder
 
 logger = logging.getLogger(__name__)
 
@@ -112,11 +113,7 @@ def find_label_files(raw_dir: str | Path, source: LabelSource = "auto") -> Label
     if root.is_file():
         named = source if source != "auto" else _source_of(read_header(root))
         return LabelFiles(named or "nih", [root])
-    if not root.is_dir():
-        raise ValueError(
-            f"raw_dir '{raw_dir}' does not exist: give a folder with the label CSV and the "
-            "images, e.g. --params=raw_dir=/data/cxr14"
-        )
+    require_data_folder(raw_dir)
     nih, cxr_lt, others = _label_files_in(root)
     if source == "auto" and nih and cxr_lt:
         raise ValueError(

@@ -28,6 +28,21 @@ def data_folder(raw_dir: str | Path) -> Path:
     return root.parent if root.is_file() else root
 
 
+def require_data_folder(raw_dir: str | Path) -> Path:
+    """The folder of a data set that has to be there.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    root = data_folder(raw_dir)
+    if not root.is_dir():
+        raise ValueError(
+            f"raw_dir '{raw_dir}' does not exist: give a folder with the label CSV and the "
+            "images, e.g. --params=raw_dir=/data/cxr14"
+        )
+    return root
+
+
 def find_images(raw_dir: str | Path) -> dict[str, Source]:
     """List the image files of a data set by name.
 
@@ -42,11 +57,7 @@ def find_images(raw_dir: str | Path) -> dict[str, Source]:
     Raises:
         ValueError: If `raw_dir` does not exist or one name lies in two folders.
     """
-    root = data_folder(raw_dir)
-    if not root.is_dir():
-        raise ValueError(
-            f"raw_dir '{raw_dir}' does not exist: give a folder with the label CSV and the images"
-        )
+    root = require_data_folder(raw_dir)
     folders = [
         root,
         root / "images",

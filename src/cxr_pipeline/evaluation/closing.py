@@ -1,6 +1,5 @@
 """What a run says at its end: what it made, its numbers beside the paper's, and where to look."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from cxr_pipeline.evaluation.against_paper import (
     paper_images_per_second,
     paper_name,
 )
+from cxr_pipeline.evaluation.kept_files import read_csv, read_json
 from cxr_pipeline.evaluation.page_tables import written
 
 PARAMETERS, STEPS, SPEED = "parameters", "steps", "images a second"
@@ -90,7 +90,7 @@ def _data(made: Made) -> str:
         patients = labels["patient"].nunique()
         lines.append(f"Labels   {len(labels):,} images of {patients:,} patients: {splits}")
     if "image_accounting" in made:
-        table = pd.read_csv(made["image_accounting"])
+        table = read_csv(made["image_accounting"])
         images = dict(zip(table["what"], table["images"], strict=True))
         lines.append(
             f"Images   {images['kept']:,} kept, {images['quarantined']:,} quarantined, "
@@ -109,7 +109,7 @@ def _class_counts(made: Made) -> str:
     """The paper's Table 1, where nothing was made of the labels but counts."""
     if "class_counts" not in made or "image_accounting" in made:
         return ""
-    table = pd.read_csv(made["class_counts"]).set_index("finding")
+    table = read_csv(made["class_counts"]).set_index("finding")
     table.index.name = None
     table.columns = pd.Index(["images", "the paper (Table 1)"])
     return table.map("{:,}".format).to_string()
@@ -118,19 +118,19 @@ def _class_counts(made: Made) -> str:
 def _models(made: Made) -> str:
     """Where each model's training ended, beside the paper's numbers."""
     configs = {
-        name.removesuffix(".config"): json.loads(path.read_text())
+        name.removesuffix(".config"): read_json(path)
         for name, path in made.items()
         if name.endswith(".config")
     }
     if not configs:
         return ""
-    counts = pd.read_csv(made["parameter_counts"]) if "parameter_counts" in made else None
+    counts = read_csv(made["parameter_counts"]) if "parameter_counts" in made else None
     rows: dict[str, dict[str, str]] = {}
     for model, config in configs.items():
         numbers = {} if counts is None else _counts(config, counts)
         numbers[STEPS] = f"{config['steps']:,}"
         if f"{model}.history" in made:
-            ends = at_the_end(pd.read_csv(made[f"{model}.history"]))
+            ends = at_the_end(read_csv(made[f"{model}.history"]))
             numbers |= {name: written(value) for name, value in ends.items()}
         for row, number in (numbers | _speed(config)).items():
             rows.setdefault(row, {})[model] = number
@@ -156,7 +156,7 @@ def _parameters(made: Made) -> str:
         name.endswith((".config", ".summary")) for name in made
     ):
         return ""
-    table = pd.read_csv(made["parameter_counts"])
+    table = read_csv(made["parameter_counts"])
     table = table[table["component"].str.startswith("total") & table["paper"].notna()]
     rows = table["model"] + table["component"].str.removeprefix("total")
     columns = {
@@ -189,7 +189,7 @@ def _sweeps(made: Made) -> str:
     tables = []
     for name, path in made.items():
         if name.endswith(".summary"):
-            table = pd.read_csv(path).set_index("member")
+            table = read_csv(path).set_index("member")
             table.index.name = None
             losses = [column for column in table if str(column).startswith("loss/")]
             shown = table[["steps", "images_per_second", *losses]]

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pandas as pd
-
 from cxr_pipeline.evaluation.against_paper import (
     PAPER_MINUTES,
     at_the_end,
@@ -14,6 +12,7 @@ from cxr_pipeline.evaluation.against_paper import (
     paper_images_per_second,
     paper_name,
 )
+from cxr_pipeline.evaluation.kept_files import read_csv
 from cxr_pipeline.evaluation.page_tables import written
 
 
@@ -50,7 +49,7 @@ def headline(config: Mapping[str, Any], reports: Path) -> list[Fact]:
 
 
 def _parameters(config: Mapping[str, Any], counts: Path) -> Fact:
-    numbers = counted(config, pd.read_csv(counts)) if counts.is_file() else {}
+    numbers = counted(config, read_csv(counts)) if counts.is_file() else {}
     return Fact("parameters", *(written(numbers.get(key)) for key in ("parameters", "paper")))
 
 
@@ -58,7 +57,7 @@ def _measured(history: Path) -> list[Fact]:
     """The total loss at the end, or each where there is no total; and the qualities."""
     if not history.is_file():
         return []
-    ends = at_the_end(pd.read_csv(history))
+    ends = at_the_end(read_csv(history))
     facts = []
     for name, value in ends.items():
         group, own = name.split("/", 1)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from cxr_pipeline.data.class_counts import VIEWS
 from cxr_pipeline.data.splits import SPLITS
+from cxr_pipeline.evaluation.kept_files import read_csv
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Table:
 
 def read_table(path: Path) -> Table | None:
     """Read a CSV file for a page; None where there is none."""
-    return as_table(pd.read_csv(path)) if path.is_file() else None
+    return as_table(read_csv(path)) if path.is_file() else None
 
 
 def read_split_table(path: Path) -> Table | None:

@@ -2,7 +2,6 @@
 
 import base64
 import gzip
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from cxr_pipeline.evaluation.interactive_charts import (
     loss_data,
     sweep_data,
 )
+from cxr_pipeline.evaluation.kept_files import read_csv, read_json
 from cxr_pipeline.evaluation.label_charts import class_count_chart, cooccurrence_chart
 from cxr_pipeline.evaluation.page_pictures import (
     QUALITY,
@@ -111,7 +111,7 @@ def _model(name: str, reports: Path, config_path: Path) -> dict[str, Any]:
     from cxr_pipeline.evaluation.network_tables import FIGURES, network_tables
 
     folder, history = reports / name, reports / name / "history.csv"
-    config = json.loads(config_path.read_text()) if config_path.is_file() else None
+    config = read_json(config_path) if config_path.is_file() else None
     architecture = config["architecture"] if config else {}
     networks = network_tables(name, architecture) if name in FIGURES else {}
     return {
@@ -192,8 +192,8 @@ def _environments(configs: list[dict[str, Any]]) -> Table | None:
 def _chart(draw: Callable[..., Figure], *paths: Path) -> Picture | None:
     if not all(path.is_file() for path in paths):
         return None
-    return chart_picture(draw(*(pd.read_csv(path) for path in paths)))
+    return chart_picture(draw(*(read_csv(path) for path in paths)))
 
 
 def _data(describe: Callable[[pd.DataFrame], list[Chart]], history: Path) -> list[Chart]:
-    return describe(pd.read_csv(history)) if history.is_file() else []
+    return describe(read_csv(history)) if history.is_file() else []

@@ -1,6 +1,5 @@
 """How long an epoch of each model took, on which machine, beside the paper's Table 5."""
 
-import json
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +9,7 @@ from cxr_pipeline.evaluation.against_paper import (
     minutes_a_paper_epoch,
     paper_name,
 )
+from cxr_pipeline.evaluation.kept_files import read_json
 
 COLUMNS = [
     "model", "data", "images", "images_per_second", "seconds_per_epoch", "machine", "precision",
@@ -31,7 +31,7 @@ def training_times(models: Path) -> pd.DataFrame:
     """
     rows = []
     for path in sorted(models.glob("*/config.json")):
-        config = json.loads(path.read_text())
+        config = read_json(path)
         name = paper_name(config)
         environment = config["environment"]
         rows.append(

@@ -7,11 +7,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote
 from urllib.request import urlopen
 
+import psutil
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
@@ -22,6 +23,14 @@ EXPERIMENT = "cxr_pipeline"
 """See `conf/base/mlflow.yml`."""
 
 SECONDS_TO_START = 60.0
+
+SERVER = {
+    # Without the tasks that servers of many users run now and then.
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    # And without what it has to say to those who run one.
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "PYTHONWARNINGS": "ignore",
+}
 
 NEWEST_FIRST = ["attributes.start_time DESC"]
 RUNS = 50_000
@@ -116,9 +125,7 @@ def start_server(uri: str, port: int) -> "subprocess.Popen[bytes]":
             raise ValueError(f"port {port} is taken: give another with --port, such as {port + 1}")
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
     command += ["--port", str(port), "--workers", "1", "--uvicorn-opts", "--log-level warning"]
-    # Without the tasks that servers of many users run now and then.
-    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    server = subprocess.Popen(command, env=environment)
+    server = subprocess.Popen(command, env=os.environ | SERVER)
     began = time.monotonic()
     while time.monotonic() - began < SECONDS_TO_START and server.poll() is None:
         try:
@@ -126,5 +133,15 @@ def start_server(uri: str, port: int) -> "subprocess.Popen[bytes]":
                 return server
         except (HTTPError, URLError, ConnectionError, TimeoutError):
             time.sleep(0.2)
-    server.terminate()
+    stop_server(server)
     raise ValueError(f"MLflow does not start: see what `kedro mlflow ui --port={port}` says")
+
+
+def stop_server(server: "subprocess.Popen[bytes]") -> None:
+    """End MLflow's pages and the processes that they started."""
+    # Each may end by itself in the meantime: Ctrl-C comes to all of them.
+    with suppress(psutil.NoSuchProcess):
+        for process in psutil.Process(server.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                process.terminate()
+    server.terminate()

@@ -13,6 +13,9 @@ import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 
+MOST_IMAGES = 4096
+"""Of one request, whose answer is held in memory."""
+
 
 class ServedGenerator(PythonModel):
     """Draws images on request."""
@@ -44,6 +47,11 @@ class ServedGenerator(PythonModel):
             {str(name): value for name, value in row.items() if pd.notna(value)}
             for row in model_input.to_dict("records")
         ]
+        total = sum(int(row.get("n", 0)) for row in rows)
+        if total > MOST_IMAGES:
+            raise ValueError(
+                f"n={total}: ask for at most {MOST_IMAGES} at a time; another seed, other images"
+            )
         pictures = [picture for row in rows for picture in self._draw(row)]
         if any(row.get("png") for row in rows):
             return [_png(picture) for picture in pictures]
