@@ -63,7 +63,9 @@ def test_the_address_names_runs_and_experiments(add):
     address = comparison_url("http://localhost:5000/", runs)
     page, _, asked = urlparse(address).fragment.partition("?")
     assert page == "/compare-runs"
-    query = {key: json.loads(value) for key, (value,) in parse_qs(asked).items()}
+    fields = parse_qs(asked)
+    assert fields.pop("workflowType") == ["machine_learning"]
+    query = {key: json.loads(value) for key, (value,) in fields.items()}
     assert query == {"runs": [gan, vae], "experiments": [runs[0].info.experiment_id]}
 
 
@@ -75,6 +77,7 @@ def test_the_charts_are_those_of_the_runs_alone(add):
     assert page == f"/experiments/{runs[0].info.experiment_id}/runs"
     query = {key: value for key, (value,) in parse_qs(asked).items()}
     assert query["compareRunsMode"] == "CHART"
+    assert query["workflowType"] == "machine_learning"
     client = mlflow.MlflowClient()
     found = client.search_runs([runs[0].info.experiment_id], query["searchFilter"])
     assert {run.info.run_id for run in found} == {gan, vae}

@@ -32,6 +32,9 @@ SERVER = {
     "PYTHONWARNINGS": "ignore",
 }
 
+PAGES = "workflowType=machine_learning"
+"""MLflow's pages for training, in place of those for language models that it opens with."""
+
 NEWEST_FIRST = ["attributes.start_time DESC"]
 RUNS = 50_000
 """More than a search gives MLflow does not take."""
@@ -92,7 +95,7 @@ def charts_url(server: str, runs: Sequence[Run]) -> str:
     ids = ",".join(f"'{run.info.run_id}'" for run in runs)
     chosen = quote(f"attributes.run_id IN ({ids})")
     page = f"/experiments/{runs[0].info.experiment_id}/runs"
-    return f"{server.rstrip('/')}/#{page}?searchFilter={chosen}&compareRunsMode=CHART"
+    return f"{server.rstrip('/')}/#{page}?{PAGES}&searchFilter={chosen}&compareRunsMode=CHART"
 
 
 def comparison_url(server: str, runs: Sequence[Run]) -> str:
@@ -107,7 +110,7 @@ def comparison_url(server: str, runs: Sequence[Run]) -> str:
         "experiments": sorted({run.info.experiment_id for run in runs}),
     }
     query = "&".join(f"{k}={quote(json.dumps(v, separators=(',', ':')))}" for k, v in asked.items())
-    return f"{server.rstrip('/')}/#/compare-runs?{query}"
+    return f"{server.rstrip('/')}/#/compare-runs?{PAGES}&{query}"
 
 
 def start_server(uri: str, port: int) -> "subprocess.Popen[bytes]":
