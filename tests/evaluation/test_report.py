@@ -262,7 +262,7 @@ def test_what_is_linked_to_is_there_once(page):
     assert len(set(page.ids)) == len(page.ids)
     targets = [address[1:] for address in page.addresses if address.startswith("#")]
     assert set(targets) <= set(page.ids)
-    parts = ["models", "paper", "data", *MODELS, "sweeps", "scores", "parameters", "times"]
+    parts = ["models", "paper", "data", *MODELS, "sweeps", "parameters", "times"]
     assert targets[: len(parts) + 1] == [*parts, "environment"]
 
 
