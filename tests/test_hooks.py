@@ -253,6 +253,9 @@ def test_what_is_drawn_goes_by_no_other_name_than_the_model_s(draw):
     path = Path("data/06_models/gmvae/config.json")
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps({"parameters": trained}))
+    with pytest.raises(ValueError, match=r"\(weights\.safetensors is not there\): train it"):
+        draw()
+    path.with_name("weights.safetensors").touch()
     draw()
     draw(version="v5", samples=7, sample_seed=3, temperature=0.5, log_every=3, accelerator="cpu")
     with pytest.raises(ValueError, match=r"gmvae\.version=v3, but .* with v5: leave it out"):

@@ -11,6 +11,7 @@ from cxr_pipeline.training.feature_cache import build_encoder
 from cxr_pipeline.training.networks import check_compiling
 from cxr_pipeline.training.precision import choose_accelerator, choose_precision
 from cxr_pipeline.training.run import own_identity
+from cxr_pipeline.training.saved_model import WEIGHTS
 from cxr_pipeline.training.settings import checkpoint_to_resume
 
 KNOWN_LATER = ("encoder", "image_store_digest")
@@ -86,10 +87,11 @@ def check_kept_model(
     Raises:
         ValueError: If there is no model, or it was trained with another value of one asked for.
     """
-    if not path.is_file():
+    missing = [name for name in (path.name, WEIGHTS) if not (path.parent / name).is_file()]
+    if missing:
         raise ValueError(
-            f"'{path.parent}' holds no trained model to draw from: train it, with "
-            f"`kedro run --pipeline={model}`"
+            f"'{path.parent}' holds no trained model to draw from ({missing[0]} is not there): "
+            f"train it, with `kedro run --pipeline={model}`"
         )
     trained = json.loads(path.read_text())["parameters"]
     for name in asked.keys() - DRAWN_WITH:
