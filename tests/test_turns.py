@@ -41,7 +41,7 @@ def begin(tmp_path, monkeypatch):
             manager.register(hooks[type(hook)])
 
     def run(**changes):
-        parameters = configured("parameters")
+        parameters = configured("parameters") | {"raw_dir": str(BASE)}  # any that is there
         parameters["gan"] |= changes
         hooks[PreflightHooks].parameters = check_parameters(parameters)
         manager.hook.before_pipeline_run(
