@@ -14,7 +14,7 @@ from cxr_pipeline.datasets.previews import (
 )
 
 
-class FolderDataset(AbstractDataset[Never, Path]):
+class _Folder(AbstractDataset[Never, Path]):
     """Loads as the folder's path; the folder is made if it is not there."""
 
     def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
@@ -31,10 +31,6 @@ class FolderDataset(AbstractDataset[Never, Path]):
         """Refuse: the nodes that load the folder write to it."""
         raise DatasetError(f"folder '{self._filepath}' is written to by the nodes that load it")
 
-    def preview(self) -> TablePreview:
-        """What is in the folder, for Kedro-Viz."""
-        return contents_preview(self._filepath) if self._exists() else NOTHING_YET
-
     def _exists(self) -> bool:
         return self._filepath.is_dir()
 
@@ -42,11 +38,18 @@ class FolderDataset(AbstractDataset[Never, Path]):
         return {"filepath": str(self._filepath)}
 
 
-class ProgressDataset(FolderDataset):
-    """The folder of the sheets of samples that are drawn as training goes on."""
+class FolderDataset(_Folder):
+    """A folder of any files; loads as its path, and is made if it is not there."""
 
-    # Another kind of preview than other folders have: Viz goes by this annotation.
-    def preview(self) -> ImagePreview:  # type: ignore[override]
+    def preview(self) -> TablePreview:
+        """What is in the folder, for Kedro-Viz."""
+        return contents_preview(self._filepath) if self._exists() else NOTHING_YET
+
+
+class ProgressDataset(_Folder):
+    """The folder of the sheets of samples that are drawn as training goes on; loads as its path."""
+
+    def preview(self) -> ImagePreview:
         """The first samples at each step, for Kedro-Viz."""
         drawn = any(self._filepath.glob("step_*.png"))
         return progress_preview(self._filepath) if drawn else NOTHING_YET
