@@ -18,6 +18,11 @@ from cxr_pipeline.parameters.data import (
     PruneParameters,
     SampleDataParameters,
 )
+from cxr_pipeline.parameters.evaluation import (
+    ClassifierParameters,
+    EvaluationParameters,
+    UtilityParameters,
+)
 from cxr_pipeline.parameters.fields import ClosedModel
 from cxr_pipeline.parameters.models import (
     GanParameters,
@@ -44,6 +49,9 @@ class Parameters(ClosedModel):
     gmvae: GmvaeParameters
     vae_beta_sweep: VaeBetaSweepParameters
     gmvae_sweep: GmvaeSweepParameters
+    classifier: ClassifierParameters
+    evaluation: EvaluationParameters
+    utility: UtilityParameters
     prune: PruneParameters
 
     @model_validator(mode="after")

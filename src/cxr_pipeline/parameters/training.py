@@ -1,4 +1,4 @@
-"""What the parameters of every model have in common: its training, and drawing from it."""
+"""What the parameters of every training have in common, and those of models that draw images."""
 
 from abc import abstractmethod
 from typing import Annotated, Literal
@@ -29,8 +29,8 @@ AskedFinding = Annotated[
 ]
 
 
-class TrainingParameters(ClosedModel):
-    """What the training of every model has in common, and drawing from it."""
+class EngineParameters(ClosedModel):
+    """What every training has in common."""
 
     seed: int = Field(ge=0, description="Decides weights, batches and noise.")
     selection: SelectionParameters
@@ -54,10 +54,6 @@ class TrainingParameters(ClosedModel):
     )
     checkpoint_every: PositiveInt = Field(
         description="Steps between two checkpoints.", json_schema_extra=note("steps")
-    )
-    sample_at: Annotated[tuple[Annotated[int, Field(ge=-1)], ...], Field(strict=False)] = Field(
-        description="Steps after which to draw progress samples; -1 is the last.",
-        json_schema_extra=note("steps", "Figs. 6 and 8"),
     )
     keep_checkpoints: PositiveInt = Field(
         description="How many of the latest to keep.", json_schema_extra=note("checkpoints")
@@ -86,6 +82,15 @@ class TrainingParameters(ClosedModel):
     )
     resume: Annotated[Literal["auto", True, False], TruthOrName] = Field(
         description="Go on from the last checkpoint: auto does so after an interruption."
+    )
+
+
+class TrainingParameters(EngineParameters):
+    """What the training of every model that draws images has in common, and drawing from it."""
+
+    sample_at: Annotated[tuple[Annotated[int, Field(ge=-1)], ...], Field(strict=False)] = Field(
+        description="Steps after which to draw progress samples; -1 is the last.",
+        json_schema_extra=note("steps", "Figs. 6 and 8"),
     )
     samples: PositiveInt = Field(
         description="Synthetic images to draw after training.", json_schema_extra=note("images")

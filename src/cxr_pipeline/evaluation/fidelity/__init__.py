@@ -1,0 +1,1 @@
+"""How like real images samples are, and how varied."""

@@ -1,0 +1,1 @@
+"""Whether synthetic images help to train a classifier."""
