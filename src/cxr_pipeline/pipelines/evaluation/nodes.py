@@ -250,12 +250,11 @@ def export_audited(
 def _judge(config: Record, weights: Record, classifier: ClassifierParameters) -> Any:
     """The classifier that is kept, on the device that it is trained on."""
     from cxr_pipeline.training.classifier import ImageClassifier
-    from cxr_pipeline.training.saved_model import require_own_weights
 
-    require_own_weights(config, weights)
     return ImageClassifier(config, weights, accelerator=classifier.accelerator)
 
 
 def _macro(scores: pd.DataFrame) -> dict[str, float]:
     mean = scores[scores["finding"] == "mean"]
-    return {f"classifier/{row.metric}": float(row.value) for row in mean.itertuples()}
+    named = zip(mean["metric"], mean["value"].astype(float), strict=True)
+    return {f"classifier/{metric}": value for metric, value in named}
