@@ -20,7 +20,6 @@ from cxr_pipeline import tracking
 from cxr_pipeline.data.sources import require_data_folder
 from cxr_pipeline.evaluation.closing import closing_message
 from cxr_pipeline.parameters import Parameters, check_parameters, source_digest
-from cxr_pipeline.parameters.training import TrainingParameters
 from cxr_pipeline.pipelines.sweeps.nodes import beta_members, checkpoint_folder, version_members
 
 logger = logging.getLogger(__name__)
@@ -180,12 +179,7 @@ def check_raw_dir(raw_dir: Path, pipeline: Pipeline, catalog: CatalogProtocol[An
 
 def model_parameters(parameters: Parameters) -> dict[str, dict[str, Any]]:
     """The parameters of each model, in JSON's types."""
-    sections = {name: getattr(parameters, name) for name in type(parameters).model_fields}
-    return {
-        name: section.model_dump(mode="json")
-        for name, section in sections.items()
-        if isinstance(section, TrainingParameters)
-    }
+    return {name: own.model_dump(mode="json") for name, own in parameters.of_models().items()}
 
 
 def trainings_of(
