@@ -37,7 +37,7 @@ def kept_rows(
     Returns:
         (N, ...), in memory.
     """
-    place = folder / json_digest([dict(key), block])[:16]
+    place = folder / json_digest([dict(key), count, block])[:16]
     spans = [(first, min(first + block, count)) for first in range(0, count, block)]
     files = [place / f"rows_{first:08d}.npy" for first, _ in spans]
     absent = [number for number, path in enumerate(files) if not path.is_file()]

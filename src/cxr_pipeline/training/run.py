@@ -103,7 +103,7 @@ def train_on_store(
     rows, architecture = chosen.rows, chosen.architecture
     if features is not None:
         features.require(wanted_encoder(parameters))
-    settings = _settings(model, parameters, len(rows), reuse=reuse)
+    settings = engine_settings(model, parameters, len(rows), reuse=reuse)
     held_out = read_held_out(images, chosen, features)
 
     def sheet_file(step: int) -> Path:
@@ -178,7 +178,17 @@ def train_on_store(
     return Trained(outcome.weights, config, history, sheet)
 
 
-def _settings(model: str, parameters: Mapping[str, Any], images: int, *, reuse: bool) -> Settings:
+def engine_settings(
+    model: str, parameters: Mapping[str, Any], images: int, *, reuse: bool
+) -> Settings:
+    """Say how to train a model from its parameters.
+
+    Args:
+        model: Its name.
+        parameters: `EngineParameters` or `TrainingParameters`, in JSON's types.
+        images: How many there are to train on.
+        reuse: See `Settings`.
+    """
     batch_size = min(parameters["batch_size"], images)
     if batch_size < parameters["batch_size"]:
         logger.warning(
@@ -192,7 +202,7 @@ def _settings(model: str, parameters: Mapping[str, Any], images: int, *, reuse: 
             images, batch_size, max_steps=parameters["max_steps"], epochs=parameters["epochs"]
         ),
         batch_size=batch_size,
-        sample_at=tuple(parameters["sample_at"]),
+        sample_at=tuple(parameters.get("sample_at", ())),
         samples=PROGRESS_IMAGES,
         reuse=reuse,
         **{name: parameters[name] for name in AS_SET},

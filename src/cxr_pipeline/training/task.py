@@ -80,7 +80,8 @@ class Task(Protocol):
     optimizers: dict[str, Optimizer]
     """The optimiser of each network that learns, under the network's name; see `updates.adam`."""
     drawing: str
-    """The network that draws images, whose weights may be averaged to sample from."""
+    """The network that draws images, whose weights may be averaged to sample from; of a model that
+    draws none the one that is kept to be used."""
     processes: int
     """Among how many a batch is split; the engine says so. Gradients are averaged over them, so
     that a loss which is a sum over the batch has to be multiplied by it."""
@@ -111,7 +112,7 @@ class Task(Protocol):
         """
         ...
 
-    def sample(self, noise: torch.Generator, findings: Tensor) -> Tensor:
+    def sample(self, noise: torch.Generator, findings: Tensor) -> Tensor | None:
         """Draw an image for each row of `findings`, leaving training alone.
 
         Args:
@@ -119,7 +120,7 @@ class Task(Protocol):
             findings: (N, C) float32 on any device.
 
         Returns:
-            (N, 1, H, W) float32 in [0, 1].
+            (N, 1, H, W) float32 in [0, 1]; None from a model that draws none.
         """
         ...
 

@@ -53,7 +53,10 @@ class Observer:
         self.found: Diagnosis | None = None
 
     def draw_samples(self, step: int) -> None:
-        """Draw from the same noise as ever, asking for the findings of the first examples."""
+        """Draw from the same noise as ever, asking for the findings of the first examples.
+
+        Of a model that draws nothing there is nothing to tell.
+        """
         self.session.read()
         if not self.session.leads:
             return
@@ -62,6 +65,8 @@ class Observer:
         asked = self.findings[torch.arange(settings.samples) % len(self.findings)]
         with self.session.drawing():
             drawn = self.session.task.sample(random_generator(settings.seed, "progress"), asked)
+        if drawn is None:
+            return
         self.watchers.on_samples(step, to_pixels(drawn)[:, 0].cpu().numpy())
 
     def diagnose(self) -> Diagnosis:
