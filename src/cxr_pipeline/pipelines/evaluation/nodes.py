@@ -156,16 +156,26 @@ def audit_memorisation(
     kept: Path,
 ) -> tuple[Record, pd.DataFrame, pd.DataFrame, dict[str, npt.NDArray[np.uint8]], Any]:
     """Look for copies of training images among samples; planted copies tell what would be found."""
+    from cxr_pipeline.evaluation.extractors import build_extractors
     from cxr_pipeline.evaluation.memorisation.audit import audit_sets
 
+    (extractor,) = build_extractors(
+        evaluation.extractors[:1],
+        _judge(config, weights, classifier),
+        weights=evaluation.weights,
+        weights_sha256=evaluation.weights_sha256,
+        seed=evaluation.seed,
+        accelerator=classifier.accelerator,
+    )
     found, power, distances, sheets, flags = audit_sets(
         sets.samples,
         sets.real,
         sets.training,
-        _judge(config, weights, classifier),
+        extractor,
         kept=kept,
         seed=evaluation.seed,
         replicates=evaluation.replicates,
+        max_memorised=evaluation.max_memorised,
     )
     pictures = {name: labelled_sheet(sheet) for name, sheet in sheets.items()}
     return found.record(), power, distances, pictures, flags
