@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cxr_pipeline.evaluation.fidelity.estimate import Estimate, Floats, above_zero
+from cxr_pipeline.evaluation.fidelity.estimate import Estimate, Weights, above_zero
 from cxr_pipeline.randomness import derive_seed
 
 SIDE = 7
@@ -29,8 +29,8 @@ EDGES = 129
 def wasserstein_estimate(
     reference: npt.NDArray[np.uint8],
     pixels: npt.NDArray[np.uint8],
-    reference_weights: Floats,
-    weights: Floats,
+    reference_weights: Weights,
+    weights: Weights,
     *,
     seed: int,
 ) -> Estimate:
@@ -85,7 +85,9 @@ def patches(pixels: npt.NDArray[np.uint8], seed: int) -> Iterator[npt.NDArray[np
     """
     size = pixels.shape[1]
     if size < SIDE:
-        raise ValueError(f"images of {size} px, and patches of {SIDE} px are compared: enlarge them")
+        raise ValueError(
+            f"images of {size} px, and patches of {SIDE} px are compared: enlarge them"
+        )
     levels = 1
     while (size := (size + 1) // 2) >= COARSEST:
         levels += 1
@@ -101,9 +103,7 @@ def patches(pixels: npt.NDArray[np.uint8], seed: int) -> Iterator[npt.NDArray[np
         yield found
 
 
-def _band(
-    image: npt.NDArray[np.uint8], level: int, *, last: bool
-) -> npt.NDArray[np.float32]:
+def _band(image: npt.NDArray[np.uint8], level: int, *, last: bool) -> npt.NDArray[np.float32]:
     """One level of an image's Laplacian pyramid."""
     blurred = image.astype(np.float32)
     for _ in range(level):
