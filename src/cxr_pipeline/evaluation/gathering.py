@@ -12,7 +12,9 @@ from cxr_pipeline.evaluation.score_files import read_configs
 OUT_OF_DATE = "out of date, the model was trained anew since: run kedro run --pipeline=evaluation"
 
 
-def gather(parts: Sequence[Findings], models: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+def gather(
+    parts: Sequence[Findings], models: Path, *, max_memorised: float | None = None
+) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Gather what the parts of the evaluation found.
 
     Rows of a model that was trained anew since are left out, and said to be out of date.
@@ -20,11 +22,13 @@ def gather(parts: Sequence[Findings], models: Path) -> tuple[pd.DataFrame, dict[
     Args:
         parts: What each part found.
         models: The models' folder (`data/06_models`), one folder a model with its `config.json`.
+        max_memorised: The release gate: the largest share of copies that is let out; None for none.
 
     Returns:
         `evaluation.csv`, and `evaluation.json`: `missing` (`model`, `metric`, `reason` each),
         `parts` (how each was measured), `disagreements` (lines: where extractors rank models
-        differently), `models` (by name, `weights_sha256` and `parts`, those that looked at it).
+        differently), `models` (by name, `weights_sha256` and `parts`, those that looked at it),
+        `max_memorised`.
 
     Raises:
         ValueError: If a `config.json` is damaged.
@@ -34,10 +38,10 @@ def gather(parts: Sequence[Findings], models: Path) -> tuple[pd.DataFrame, dict[
     missing: list[Missing] = []
     looked_at: dict[str, dict[str, Any]] = {}
     for part in parts:
-        # What lies in no model's folder, such as a folder of images, cannot be out of date.
         stale = {
             name
             for name, digest in part.subjects.items()
+            # A folder of images has no weights: what is new in it is not known here.
             if on_disk.get(name) not in {None, digest}
         }
         rows += [row for row in part.rows if row.model not in stale]
@@ -52,4 +56,5 @@ def gather(parts: Sequence[Findings], models: Path) -> tuple[pd.DataFrame, dict[
         "parts": {part.part: part.facts for part in parts},
         "disagreements": [line for part in parts for line in part.facts.get("disagreements", [])],
         "models": looked_at,
+        "max_memorised": max_memorised,
     }

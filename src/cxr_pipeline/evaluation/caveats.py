@@ -13,7 +13,7 @@ FEW_IMAGES = 500
 COPIES = "memorisation/copies"
 
 
-def flags(scores: Scores) -> list[str]:
+def caveats(scores: Scores) -> list[str]:
     """List what is to be said of the scores.
 
     Returns:
@@ -34,7 +34,7 @@ def flags(scores: Scores) -> list[str]:
 
 def closed_gates(scores: Scores) -> list[tuple[Measured, float]]:
     """The models with more copies than are let out, and how many are."""
-    limit = scores.facts("memorisation").get("max_memorised")
+    limit = scores.record.get("max_memorised")
     if scores.evaluation is None or limit is None:
         return []
     rows = measured_rows(scores.evaluation)
@@ -49,7 +49,7 @@ def closed_gate(row: Measured, limit: float) -> str:
     """Say that a model's samples are not let out."""
     return (
         f"The release gate of {row.model} is closed: {row.value:.1%} of {row.n:,} samples are "
-        f"taken for copies of training images, more than evaluation.max_memorised={limit:g}"
+        f"taken for copies of training images, more than evaluation.max_memorised={limit:g} allows"
     )
 
 
@@ -65,7 +65,7 @@ def _few_images(rows: list[Measured], facts: dict[str, Any]) -> list[str]:
     wide = [
         f"{name} ({own['dimensions']:,})"
         for name, own in facts.get("extractors", {}).items()
-        if own.get("dimensions", 0) > fewest
+        if (own.get("dimensions") or 0) > fewest
     ]
     if wide:
         lines.append(
