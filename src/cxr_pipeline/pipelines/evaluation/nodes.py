@@ -249,17 +249,27 @@ def gather_scores(
     return scores, facts
 
 
-def write_cards(scores: pd.DataFrame, facts: Record, reports: Path, models: Path) -> None:
+def write_cards(reports: Path, models: Path, *written_before: object) -> None:
     """Write a model card and a data sheet beside each model's weights."""
-    from cxr_pipeline.evaluation.cards import write_cards as write
+    from cxr_pipeline.data.files import write_bytes
+    from cxr_pipeline.evaluation.cards import data_sheet, model_card
+    from cxr_pipeline.evaluation.evaluated import trained_models
+    from cxr_pipeline.evaluation.kept_files import read_json
+    from cxr_pipeline.evaluation.score_files import read_scores
 
-    write(scores, facts, reports, models)
+    scores = read_scores(reports)
+    for name in trained_models(models):
+        config = read_json(models / name / "config.json")
+        write_bytes(models / name / "MODEL_CARD.md", model_card(config, scores).encode())
+        write_bytes(models / name / "DATASHEET.md", data_sheet(config, scores, {}).encode())
 
 
 def export_audited(
     sets: Any,
     flags: Mapping[str, npt.NDArray[np.bool_]],
     found: Record,
+    models: Path,
+    reports: Path,
     parameters: EvaluationParameters,
     released: Path,
     report: object,

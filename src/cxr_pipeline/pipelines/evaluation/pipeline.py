@@ -109,7 +109,7 @@ def create_evaluation(parts: Collection[str] = PARTS, trained: Sequence[str] = (
     )
     # What the sets are for; utility draws more images of its own.
     gathered = [sets] if {*chosen} - {"utility"} else []
-    pipelines = [_within("evaluation", [*gathered, scores, cards])]
+    pipelines = [_within("evaluation", gathered), _within("scorecard", [scores, cards])]
     pipelines += [_within(ROOMS.get(part, part), [node]) for part, node in chosen.items()]
     return sum(pipelines, Pipeline([]))
 
@@ -123,7 +123,7 @@ def create_export() -> Pipeline:
         None,
         name="export",
     )
-    return _within("memorisation", [export])
+    return _within("release", [export])
 
 
 def _within(namespace: str, nodes: list[Node]) -> Pipeline:
