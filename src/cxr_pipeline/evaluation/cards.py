@@ -56,24 +56,27 @@ def scores_of(scores: Scores, config: Mapping[str, Any]) -> Scores:
     name, record = config["model"], scores.record
     known = record.get("models", {}).get(name, {}).get("weights_sha256")
     own = [name, REAL] if known in {"", config.get("weights_sha256")} else [REAL]
-    tables = {
-        key: _rows_of(getattr(scores, key), own)
-        for key in ("evaluation", "agreement", "utility", "distances")
-    }
     missing = [row for row in record.get("missing", []) if row["model"] in {name, REAL}]
     # A line that names this model: the order of others is no limit of it.
     word = re.compile(rf"\b{re.escape(name)}\b")
     disagreements = [line for line in record.get("disagreements", []) if word.search(line)]
     kept = {"missing": missing, "disagreements": disagreements}
-    return replace(scores, record={**record, **kept}, **tables)
+    return replace(
+        scores,
+        record={**record, **kept},
+        evaluation=_rows_of(scores.evaluation, own),
+        agreement=_rows_of(scores.agreement, own),
+        utility=_rows_of(scores.utility, own),
+        distances=_rows_of(scores.distances, own),
+    )
 
 
 def _rows_of(table: pd.DataFrame | None, models: list[str]) -> pd.DataFrame | None:
     if table is None:
         return None
     kept = table[table["model"].isin(models)]
-    # Of real images alone nothing is said of the model.
-    return None if set(models) == {REAL} or not (kept["model"] != REAL).any() else kept
+    # Real images alone say nothing of the model.
+    return kept if (kept["model"] != REAL).any() else None
 
 
 def _render(

@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import wrap
 
 import pandas as pd
 
 from cxr_pipeline.evaluation.caveats import closed_gate, closed_gates
 from cxr_pipeline.evaluation.image_sets import REAL
 from cxr_pipeline.evaluation.kept_files import read_csv
-from cxr_pipeline.evaluation.measured import Measured
 from cxr_pipeline.evaluation.score_files import Scores, read_scores
-from cxr_pipeline.evaluation.scorecard import Cell, Row, scorecard
+from cxr_pipeline.evaluation.scorecard import Row, scorecard
 
 SHOWN = (
     "Frechet distance, classifier ↓",
@@ -68,21 +68,16 @@ def _models(scores: Scores) -> str:
         columns=columns,
     )
     lines = table.to_string(max_colwidth=None).splitlines() if rows else []
-    gates: list[tuple[Measured, float]] = closed_gates(scores)
-    lines += [f"Warning: {closed_gate(row, limit)}" for row, limit in gates]
-    disagreements = scores.record.get("disagreements", [])
-    if disagreements:
-        lines.append(f"Warning: extractors disagree in {len(disagreements)} places, see the report")
-    lines += _missing(scores)
+    said = [f"Warning: {closed_gate(row, limit)}" for row, limit in closed_gates(scores)]
+    said += [
+        f"Warning: extractors disagree: {line}" for line in scores.record.get("disagreements", [])
+    ]
+    lines += [text for line in said for text in wrap(line, WIDTH, subsequent_indent="  ")]
+    count = len(scores.record.get("missing", []))
+    if count:
+        lines.append(f"Numbers that are missing: {count}; the report says why")
     return "\n".join(line.rstrip() for line in lines)
 
 
 def _spoken(row: Row) -> str:
-    counts: list[Cell] = [cell for cell in row.cells if cell.n is not None]
-    name = "AUROC gained by best arm ↑" if row.heading == "best arm ↑" else row.heading
-    return f"{name} ({row.n} images)" if counts else name
-
-
-def _missing(scores: Scores) -> list[str]:
-    count = len(scores.record.get("missing", []))
-    return [f"{count} numbers are missing; the report says why"] if count else []
+    return row.heading.replace(", classifier", "").replace("best arm", "AUROC, best arm")

@@ -93,20 +93,20 @@ def scorecard(
     """
     measured = list(measured_rows(evaluation))
     missing = [Missing(**row) for row in record.get("missing", [])]
-    names = [*configs, *record.get("models", {}), *(row.model for row in (*measured, *missing))]
+    rows: list[Measured | Missing] = [*measured, *missing]
+    names = [*configs, *record.get("models", {}), *(row.model for row in rows)]
     columns = [*dict.fromkeys(name for name in names if name not in {"", REAL}), REAL]
-    metrics = {row.metric for row in (*measured, *missing) if "/" in row.metric}
+    metrics = {row.metric for row in rows if "/" in row.metric}
     of_group: dict[str, list[Row]] = {group: [] for group in GROUPS}
     for metric in sorted(metrics, key=metric_order):
         group = metric_name(metric).group
         if group != "utility":
-            row = _row(metric, columns, measured, missing)
-            of_group.setdefault(group, []).append(row)
-    if any(row.metric.startswith("utility") for row in (*measured, *missing)):
+            of_group.setdefault(group, []).append(_row(metric, columns, measured, missing))
+    if any(row.metric.partition("/")[0] == "utility" for row in rows):
         of_group["utility"].append(_utility_row(columns, measured, missing, utility))
-    groups = [(GROUPS.get(group, group), rows) for group, rows in of_group.items() if rows]
+    groups = [(GROUPS.get(group, group), own) for group, own in of_group.items() if own]
     groups.append(("Cost", _costs(columns, configs)))
-    cells = [cell for _, rows in groups for row in rows for cell in row.cells]
+    cells = [cell for _, own in groups for row in own for cell in row.cells]
     return Scorecard(columns, groups, list(dict.fromkeys(c.reason for c in cells if c.reason)))
 
 
