@@ -3,17 +3,20 @@
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from cxr_pipeline.data.files import write_bytes
 from cxr_pipeline.evaluation.caveats import caveats, closed_gates
 from cxr_pipeline.evaluation.image_sets import REAL
 from cxr_pipeline.evaluation.metric_names import ARROWS
-from cxr_pipeline.evaluation.page_tables import as_table, written
-from cxr_pipeline.evaluation.score_files import Scores
-from cxr_pipeline.evaluation.scorecard import Scorecard, scorecard, spoken_time
+from cxr_pipeline.evaluation.page_tables import power_table, written
+from cxr_pipeline.evaluation.score_cells import spoken_time
+from cxr_pipeline.evaluation.score_files import Scores, read_configs, read_scores
+from cxr_pipeline.evaluation.scorecard import Scorecard, scorecard
 
 NOT_ON_RECORD = "not on record"
 
@@ -37,18 +40,42 @@ def model_card(config: Mapping[str, Any], scores: Scores) -> str:
     return _render("model_card.md.jinja", config, scores)
 
 
-def data_sheet(config: Mapping[str, Any], scores: Scores, provenance: Mapping[str, Any]) -> str:
+def data_sheet(
+    config: Mapping[str, Any], scores: Scores, provenance: Mapping[str, Any] | None = None
+) -> str:
     """Write a data sheet (Gebru et al., 2021) of the images that a model drew.
 
     Args:
         config: The model's `config.json`.
         scores: What the evaluation found; scores of other weights are not shown.
-        provenance: The exported data set's `provenance.json`; empty where there is none yet.
+        provenance: The exported data set's `provenance.json`; the sheet names that file where it is
+            not given.
 
     Returns:
         Markdown, for `DATASHEET.md` beside the weights and in the data set.
     """
-    return _render("datasheet.md.jinja", config, scores, provenance=provenance)
+    return _render("datasheet.md.jinja", config, scores, provenance=provenance or {})
+
+
+def write_cards(
+    evaluation: pd.DataFrame, record: Mapping[str, Any], reports: Path, models: Path
+) -> None:
+    """Write `MODEL_CARD.md` and `DATASHEET.md` beside the weights of each generative model.
+
+    Args:
+        evaluation: `evaluation.csv`.
+        record: `evaluation.json`.
+        reports: The reporting folder, with what else the evaluation left.
+        models: The models' folder, one folder a model with its `config.json`.
+
+    Raises:
+        ValueError: If a file is damaged.
+    """
+    scores = replace(read_scores(reports), evaluation=evaluation, record=record)
+    for name, config in read_configs(models).items():
+        if "architecture" in config:  # else the classifier of findings
+            write_bytes(models / name / "MODEL_CARD.md", model_card(config, scores).encode())
+            write_bytes(models / name / "DATASHEET.md", data_sheet(config, scores).encode())
 
 
 def scores_of(scores: Scores, config: Mapping[str, Any]) -> Scores:
@@ -106,7 +133,7 @@ def _render(
         caveats=[] if own.evaluation is None else caveats(own),
         arrows=ARROWS,
         utility=_utility(own, name),
-        power=None if own.power is None else as_table(own.power),
+        power=None if own.power is None else power_table(own.power),
         copies=copies,
         gate=gate,
         gate_closed=any(row.model == name for row, _ in closed_gates(own)),

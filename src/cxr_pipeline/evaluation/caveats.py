@@ -4,8 +4,8 @@ from typing import Any
 
 from cxr_pipeline.evaluation.image_sets import REAL
 from cxr_pipeline.evaluation.measured import Measured
+from cxr_pipeline.evaluation.score_cells import measured_rows
 from cxr_pipeline.evaluation.score_files import Scores
-from cxr_pipeline.evaluation.scorecard import GAIN, measured_rows
 
 FEW_IMAGES = 500
 """Below so many a side, intervals are wide: the usual counts are thousands."""
@@ -79,7 +79,7 @@ def _no_gain(scores: Scores) -> list[str]:
     if scores.utility is None:
         return []
     arms = scores.utility[(scores.utility["group"] == "all") & (scores.utility["model"] != REAL)]
-    if arms.empty or (arms["verdict"] == GAIN).any():
+    if arms.empty or (arms["verdict"] == "gain").any():
         return []
     return [
         f"Synthetic images did not help: none of {len(arms)} arms gained over real images and over "

@@ -46,8 +46,7 @@ Made = Mapping[str, Path]
 # What to look at first, in this order; `*` stands for a model.
 PLACES = (
     ("everything on one page", "report"),
-    ("the scores", "evaluation"),
-    ("models described", "*.model_card"),
+    ("the scores", "evaluation.scores"),
     ("synthetic chest X-rays", "*.samples"),
     ("the same as a data set", "*.synthetic"),
     ("weights and settings", "*.weights"),

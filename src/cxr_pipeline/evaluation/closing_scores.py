@@ -9,8 +9,9 @@ import pandas as pd
 from cxr_pipeline.evaluation.caveats import closed_gate, closed_gates
 from cxr_pipeline.evaluation.image_sets import REAL
 from cxr_pipeline.evaluation.kept_files import read_csv
+from cxr_pipeline.evaluation.score_cells import Row
 from cxr_pipeline.evaluation.score_files import Scores, read_scores
-from cxr_pipeline.evaluation.scorecard import Row, scorecard
+from cxr_pipeline.evaluation.scorecard import scorecard
 
 SHOWN = (
     "Frechet distance, classifier ↓",
@@ -27,7 +28,7 @@ def scores_message(made: Mapping[str, Path]) -> str:
     """Say what the models scored, and what the classifier did.
 
     Args:
-        made: What a run made, by names in the catalog; `evaluation` is `evaluation.csv`, and
+        made: What a run made, by names in the catalog; `evaluation.scores` is `evaluation.csv`, and
             `classifier.scores` the classifier's.
 
     Returns:
@@ -36,8 +37,8 @@ def scores_message(made: Mapping[str, Path]) -> str:
     parts = []
     if "classifier.scores" in made:
         parts.append(_classifier(read_csv(made["classifier.scores"])))
-    if "evaluation" in made:
-        parts.append(_models(read_scores(made["evaluation"].parent)))
+    if "evaluation.scores" in made:
+        parts.append(_models(read_scores(made["evaluation.scores"].parent)))
     return "\n\n".join(part for part in parts if part)
 
 

@@ -16,7 +16,7 @@ from cxr_pipeline.evaluation.evaluation_charts import (
     utility_chart,
 )
 from cxr_pipeline.evaluation.page_pictures import Picture, chart_picture, picture
-from cxr_pipeline.evaluation.page_tables import Table, as_table
+from cxr_pipeline.evaluation.page_tables import Table, as_table, power_table
 from cxr_pipeline.evaluation.score_files import read_scores
 from cxr_pipeline.evaluation.scorecard import Configs, scorecard
 
@@ -53,7 +53,7 @@ def page_scores(reports: Path, configs: Configs) -> dict[str, Any]:
         "utility": _chart(utility_chart, scores.utility),
         "utility_table": _table(scores.utility),
         "distances": _chart(distance_chart, scores.distances),
-        "power": _table(scores.power),
+        "power": None if scores.power is None else power_table(scores.power),
         "closest_pairs": {name: picture(path) for name, path in scores.closest_pairs.items()},
     }
 
