@@ -15,7 +15,7 @@ from cxr_pipeline.evaluation.image_sets import REAL
 from cxr_pipeline.evaluation.label_charts import FAINT, INK, SMALL
 from cxr_pipeline.evaluation.measured import Measured
 from cxr_pipeline.evaluation.metric_names import metric_name, metric_order
-from cxr_pipeline.evaluation.scorecard import measured_rows
+from cxr_pipeline.evaluation.score_cells import measured_rows
 
 FLOOR = "#cfe3ea"
 VERDICTS = {"gain": ("#2f7d32", "D"), "loss": ("#b3541e", "s"), "within noise": ("#6b6b6b", "o")}

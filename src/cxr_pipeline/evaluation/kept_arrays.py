@@ -28,8 +28,8 @@ def kept_rows(
 
     Args:
         folder: Where arrays are kept, each in a folder named by the digest of its key.
-        key: What the rows follow from, in JSON's types.
-        count: Rows, N.
+        key: What the rows follow from, in JSON's types, whatever their number.
+        count: Rows, N; of more, only those that are lacking are made.
         make: Makes some of them.
         what: What they are, for messages.
         block: Rows to a file.
@@ -37,9 +37,9 @@ def kept_rows(
     Returns:
         (N, ...), in memory.
     """
-    place = folder / json_digest([dict(key), count, block])[:16]
+    place = folder / json_digest([dict(key), block])[:16]
     spans = [(first, min(first + block, count)) for first in range(0, count, block)]
-    files = [place / f"rows_{first:08d}.npy" for first, _ in spans]
+    files = [place / f"rows_{first:08d}_{last:08d}.npy" for first, last in spans]
     absent = [number for number, path in enumerate(files) if not path.is_file()]
     if absent:
         done = count - sum(spans[number][1] - spans[number][0] for number in absent)

@@ -1,4 +1,4 @@
-"""What the report shows of an evaluation: scorecard, flags, charts and tables."""
+"""What the report shows of an evaluation: scorecard, caveats, charts and tables."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from cxr_pipeline.evaluation.caveats import caveats
 from cxr_pipeline.evaluation.evaluation_charts import (
     agreement_chart,
     distance_chart,
@@ -14,9 +15,8 @@ from cxr_pipeline.evaluation.evaluation_charts import (
     metrics_chart,
     utility_chart,
 )
-from cxr_pipeline.evaluation.flags import flags
 from cxr_pipeline.evaluation.page_pictures import Picture, chart_picture, picture
-from cxr_pipeline.evaluation.page_tables import Table, as_table
+from cxr_pipeline.evaluation.page_tables import Table, as_table, power_table
 from cxr_pipeline.evaluation.score_files import read_scores
 from cxr_pipeline.evaluation.scorecard import Configs, scorecard
 
@@ -42,7 +42,7 @@ def page_scores(reports: Path, configs: Configs) -> dict[str, Any]:
         "scorecard": None
         if table is None
         else scorecard(table, scores.record, configs, scores.utility),
-        "flags": flags(scores),
+        "caveats": caveats(scores),
         "extractors": scores.facts("fidelity").get("extractors", {}),
         "metrics": _metric_charts(table),
         "all": _table(table),
@@ -53,7 +53,7 @@ def page_scores(reports: Path, configs: Configs) -> dict[str, Any]:
         "utility": _chart(utility_chart, scores.utility),
         "utility_table": _table(scores.utility),
         "distances": _chart(distance_chart, scores.distances),
-        "power": _table(scores.power),
+        "power": None if scores.power is None else power_table(scores.power),
         "closest_pairs": {name: picture(path) for name, path in scores.closest_pairs.items()},
     }
 

@@ -1,64 +1,34 @@
-"""The scorecard: all that was measured of the models, side by side."""
+"""The scorecard: what the parts of the evaluation found, gathered, the models side by side."""
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from cxr_pipeline.evaluation.image_sets import REAL
-from cxr_pipeline.evaluation.measured import COLUMNS, Measured, Missing
-from cxr_pipeline.evaluation.metric_names import (
-    GROUPS,
-    HIGHER,
-    LOWER,
-    metric_name,
-    metric_order,
-)
+from cxr_pipeline.evaluation.kept_files import read_json
+from cxr_pipeline.evaluation.measured import Findings, Measured, Missing, as_frame, findings_from
+from cxr_pipeline.evaluation.metric_names import GROUPS, metric_name, metric_order
 from cxr_pipeline.evaluation.page_tables import written
+from cxr_pipeline.evaluation.score_cells import (
+    Cell,
+    Row,
+    best_model,
+    cell_of,
+    measured_rows,
+    spoken_time,
+    why_missing,
+)
+from cxr_pipeline.evaluation.score_files import read_configs
 
-NOT_SCORED = "not scored: run kedro run --pipeline=evaluation"
+PARTS = ("fidelity", "agreement", "memorisation", "utility")
+OUT_OF_DATE = "out of date, the model was trained anew since: run kedro run --pipeline=evaluation"
 OF_MODELS_ALONE = "known only of models that are trained here"
-GAIN = "gain"
-"""The verdict of an arm that helps: see `utility`."""
 
 Configs = Mapping[str, Mapping[str, Any]]
 """Each generative model's `config.json`, by its name."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """What is known of a model by one metric."""
-
-    value: str = ""
-    """Blank where it is not known."""
-    interval: str = ""
-    note: str = ""
-    """An arm and its verdict."""
-    n: int | None = None
-    best: bool = False
-    """Better than every other model, by more than the intervals."""
-    as_real: bool = False
-    """Within the interval of what real images score."""
-    reason: str = ""
-    """Why it is not known."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """A metric."""
-
-    heading: str
-    what: str
-    cells: Sequence[Cell]
-    """A column each."""
-
-    @property
-    def n(self) -> str:
-        """How many images the numbers are of: `26`, or `26 to 64`."""
-        counts = sorted({cell.n for cell in self.cells if cell.n is not None})
-        return " to ".join(f"{count:,}" for count in dict.fromkeys(counts[:1] + counts[-1:]))
 
 
 @dataclass(frozen=True)
@@ -71,6 +41,73 @@ class Scorecard:
     """A title and its rows."""
     reasons: Sequence[str] = field(default=())
     """Why numbers are missing, each once."""
+
+
+def gather(
+    found: Path, models: Path, *, max_memorised: float | None = None
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Gather what the parts of the evaluation found, in this run and in earlier ones.
+
+    Args:
+        found: The folder of the parts' findings, `<part>.json` each; any may be absent.
+        models: The models' folder (`data/06_models`), one folder a model with its `config.json`.
+        max_memorised: The release gate: the largest share of copies that is let out; None for none.
+
+    Returns:
+        As `merge`.
+
+    Raises:
+        ValueError: If a file is damaged.
+    """
+    paths = [found / f"{part}.json" for part in PARTS]
+    parts = [findings_from(read_json(path)) for path in paths if path.is_file()]
+    digests = {name: config.get("weights_sha256") for name, config in read_configs(models).items()}
+    return merge(parts, digests, max_memorised=max_memorised)
+
+
+def merge(
+    parts: Sequence[Findings],
+    digests: Mapping[str, str | None],
+    *,
+    max_memorised: float | None = None,
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Put together what the parts of the evaluation found.
+
+    Rows of a model that was trained anew since are left out, and said to be out of date.
+
+    Args:
+        parts: What each part found.
+        digests: The weights' digest of each model as it is now.
+        max_memorised: As in `gather`.
+
+    Returns:
+        `evaluation.csv`, and `evaluation.json`: `missing` (`model`, `metric`, `reason` each),
+        `parts` (how each was measured), `disagreements` (lines: where extractors rank models
+        differently), `models` (by name, `weights_sha256` and `parts`, those that looked at it),
+        `max_memorised`.
+    """
+    rows: list[Measured] = []
+    missing: list[Missing] = []
+    looked_at: dict[str, dict[str, Any]] = {}
+    for part in parts:
+        # Of a folder of images it is not known here what is new in it.
+        stale = {n for n, digest in part.subjects.items() if digests.get(n) not in {None, digest}}
+        if stale == {*part.subjects}:
+            stale.add(REAL)  # the floor of nothing
+        rows += [row for row in part.rows if row.model not in stale]
+        missing += [row for row in part.missing if row.model not in stale]
+        missing += [Missing(name, part.part, OUT_OF_DATE) for name in sorted(stale - {REAL})]
+        for name, digest in part.subjects.items():
+            if name not in stale:
+                own = looked_at.setdefault(name, {"weights_sha256": digest, "parts": []})
+                own["parts"].append(part.part)
+    return as_frame(rows), {
+        "missing": [row._asdict() for row in missing],
+        "parts": {part.part: part.facts for part in parts},
+        "disagreements": [line for part in parts for line in part.facts.get("disagreements", [])],
+        "models": looked_at,
+        "max_memorised": max_memorised,
+    }
 
 
 def scorecard(
@@ -93,38 +130,21 @@ def scorecard(
     """
     measured = list(measured_rows(evaluation))
     missing = [Missing(**row) for row in record.get("missing", [])]
-    names = [*configs, *record.get("models", {}), *(row.model for row in (*measured, *missing))]
+    rows: list[Measured | Missing] = [*measured, *missing]
+    names = [*configs, *record.get("models", {}), *(row.model for row in rows)]
     columns = [*dict.fromkeys(name for name in names if name not in {"", REAL}), REAL]
-    metrics = {row.metric for row in (*measured, *missing) if "/" in row.metric}
+    metrics = {row.metric for row in rows if "/" in row.metric}
     of_group: dict[str, list[Row]] = {group: [] for group in GROUPS}
     for metric in sorted(metrics, key=metric_order):
         group = metric_name(metric).group
         if group != "utility":
-            row = _row(metric, columns, measured, missing)
-            of_group.setdefault(group, []).append(row)
-    if any(row.metric.startswith("utility") for row in (*measured, *missing)):
+            of_group.setdefault(group, []).append(_row(metric, columns, measured, missing))
+    if any(row.metric.partition("/")[0] == "utility" for row in rows):
         of_group["utility"].append(_utility_row(columns, measured, missing, utility))
-    groups = [(GROUPS.get(group, group), rows) for group, rows in of_group.items() if rows]
+    groups = [(GROUPS.get(group, group), own) for group, own in of_group.items() if own]
     groups.append(("Cost", _costs(columns, configs)))
-    cells = [cell for _, rows in groups for row in rows for cell in row.cells]
+    cells = [cell for _, own in groups for row in own for cell in row.cells]
     return Scorecard(columns, groups, list(dict.fromkeys(c.reason for c in cells if c.reason)))
-
-
-def measured_rows(evaluation: pd.DataFrame) -> Iterable[Measured]:
-    """The rows of `evaluation.csv`; those without a number are left out."""
-    known = evaluation[evaluation["value"].notna()]
-    for model, metric, value, low, high, n in known[list(COLUMNS)].itertuples(index=False):
-        yield Measured(str(model), str(metric), float(value), float(low), float(high), int(n))
-
-
-def measured_text(value: float, low: float, high: float) -> tuple[str, str]:
-    """Write a number and its interval, `0.12` and `[0.10, 0.15]`, with the digits that it bears."""
-    width = high - low
-    if not (math.isfinite(width) and width > 0):
-        return written(value), ""
-    digits = min(6, max(0, math.floor(-math.log10(width / 3.3)) + 1))
-    own, lower, upper = (f"{number:z,.{digits}f}" for number in (value, low, high))
-    return own, f"[{lower}, {upper}]"
 
 
 def _row(
@@ -136,32 +156,12 @@ def _row(
     cells = []
     for model in columns:
         if model not in rows:
-            cells.append(Cell(reason=_why(model, metric, missing)))
+            cells.append(Cell(reason=why_missing(model, metric, missing)))
             continue
-        cell = _cell(rows[model])
+        cell = cell_of(rows[model])
         within = floor is not None and floor.low <= rows[model].value <= floor.high
         cells.append(replace(cell, best=model == best, as_real=within and model != REAL))
     return Row(named.heading, named.what, cells)
-
-
-def best_model(rows: Mapping[str, Measured], better: str) -> str | None:
-    """Name the model that is better than all others, by more than the intervals; None if none is.
-
-    Args:
-        rows: What was measured of each model by one metric; real images do not take part.
-        better: `lower` or `higher`; of other metrics none is best.
-    """
-    models = {name: row for name, row in rows.items() if name != REAL}
-    if len(models) < 2 or better not in {LOWER, HIGHER}:
-        return None
-    sign = 1 if better == HIGHER else -1
-    first = max(models, key=lambda name: sign * models[name].value)
-    others = [row for name, row in models.items() if name != first]
-    if better == HIGHER:
-        clear = all(models[first].low > row.high for row in others)
-    else:
-        clear = all(models[first].high < row.low for row in others)
-    return first if clear else None
 
 
 def _utility_row(
@@ -180,36 +180,15 @@ def _utility_row(
     for model in columns:
         own = [r for r in measured if r.model == model and r.metric.startswith("utility/")]
         if not own:
-            cells.append(Cell(reason=_why(model, "utility", missing)))
+            cells.append(Cell(reason=why_missing(model, "utility", missing)))
             continue
         best = max(own, key=lambda row: row.value)
         arm = best.metric.removeprefix("utility/")
         verdict = verdicts.get((model, arm), "")
         note = f"{arm.replace('_', ' ')}, best of {len(own)}" + (f": {verdict}" if verdict else "")
-        cells.append(replace(_cell(best), note=note))
+        cells.append(replace(cell_of(best), note=note))
     what = "difference in mean AUROC to training on real images alone"
     return Row("best arm ↑", what, cells)
-
-
-def _cell(row: Measured) -> Cell:
-    value, interval = measured_text(row.value, row.low, row.high)
-    return Cell(value, interval, n=row.n)
-
-
-def _why(model: str, metric: str, missing: Sequence[Missing]) -> str:
-    """Why a model lacks a number: what was said of the metric, else of its group or its part."""
-    group = metric.partition("/")[0]
-    # Fidelity and diversity are measured together.
-    parts = {group, "fidelity"} if group == "diversity" else {group}
-    for row in missing:
-        if row.model == model and (
-            metric == row.metric or metric.startswith(f"{row.metric}/") or row.metric in parts
-        ):
-            return row.reason
-    for row in missing:
-        if row.model == model and row.metric.startswith(f"{metric}/"):
-            return row.reason
-    return "" if model == REAL else NOT_SCORED
 
 
 def _costs(columns: Sequence[str], configs: Configs) -> list[Row]:
@@ -227,11 +206,3 @@ def _costs(columns: Sequence[str], configs: Configs) -> list[Row]:
         Row("parameters", "that training changed", parameters),
         Row("training time", "of the training steps alone", times),
     ]
-
-
-def spoken_time(seconds: float) -> str:
-    """A time as people say it: `91 s`, `12.5 min`, `3.4 h`."""
-    for unit, size in (("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} s"

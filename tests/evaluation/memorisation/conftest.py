@@ -3,7 +3,7 @@ import pytest
 from tests.conftest import SAMPLE
 from tests.evaluation.memorisation.chests import Thumbnails, image_set, read_sample
 
-from cxr_pipeline.evaluation.memorisation.audit import audit_sets
+from cxr_pipeline.evaluation.memorisation.audit import TrainingImages, audit_sets
 
 HELD_OUT_SHARE = 4
 """Every fourth patient is held out."""
@@ -19,16 +19,17 @@ def chests():
 
 
 @pytest.fixture
-def audit(chests, tmp_path):
+def audit(chests):
     """Audit sets of samples against those images."""
 
     def make(*sets, real=None, training=None, extractor=None, planted=4):
+        extractor = extractor or Thumbnails()
+        pixels = (training or chests[0]).pixels
         return audit_sets(
             sets,
             real or chests[1],
-            training or chests[0],
-            extractor or Thumbnails(),
-            kept=tmp_path / "kept",
+            TrainingImages(len(pixels), lambda at: pixels[at], extractor.features(pixels)),
+            extractor=extractor,
             seed=0,
             replicates=20,
             planted=planted,

@@ -8,6 +8,9 @@ import numpy.typing as npt
 from cxr_pipeline.evaluation.resampling import centred_interval, interval
 
 Floats = npt.NDArray[np.floating[Any]]
+"""Features."""
+Weights = npt.NDArray[np.float64]
+"""How often each image is in each bootstrap sample."""
 
 
 class Estimate(NamedTuple):
@@ -29,7 +32,7 @@ def above_zero(value: float, draws: npt.NDArray[np.float64]) -> Estimate:
     return Estimate(value, max(low, 0.0), high)
 
 
-def weighted_mean(values: Floats, weights: npt.NDArray[np.float64]) -> Estimate:
+def weighted_mean(values: Floats, weights: Weights) -> Estimate:
     """Of a mean over images, whose bootstrap draws are as good as the mean itself.
 
     Args:

@@ -10,12 +10,12 @@ import numpy.typing as npt
 import torch
 from torchmetrics.image.fid import FrechetInceptionDistance
 
-from cxr_pipeline.evaluation.fidelity.estimate import Estimate, Floats, above_zero
+from cxr_pipeline.evaluation.fidelity.estimate import Estimate, Floats, Weights, above_zero
 from cxr_pipeline.evaluation.fidelity.given_features import GivenFeatures
 
 
 def frechet_estimate(
-    reference: Floats, features: Floats, reference_weights: Floats, weights: Floats
+    reference: Floats, features: Floats, reference_weights: Weights, weights: Weights
 ) -> Estimate:
     """Measure a set's distance to the reference, with its interval.
 
@@ -60,8 +60,8 @@ def frechet_distance(reference: Floats, features: Floats) -> float:
 def weighted_frechet_distance(
     reference: Floats,
     features: Floats,
-    reference_weights: npt.NDArray[np.float64],
-    weights: npt.NDArray[np.float64],
+    reference_weights: Weights,
+    weights: Weights,
 ) -> float:
     """Compute the distance between sets in which each image stands so many times.
 
@@ -83,7 +83,7 @@ def weighted_frechet_distance(
 
 
 def _mean_and_root(
-    features: Floats, weights: npt.NDArray[np.float64]
+    features: Floats, weights: Weights
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """The mean, and A with A^T A the covariance, of no more rows than columns."""
     drawn = weights > 0

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torchmetrics.image.kid import KernelInceptionDistance
 
-from cxr_pipeline.evaluation.fidelity.estimate import Estimate, Floats, centred
+from cxr_pipeline.evaluation.fidelity.estimate import Estimate, Floats, Weights, centred
 from cxr_pipeline.evaluation.fidelity.given_features import GivenFeatures
 from cxr_pipeline.randomness import derive_seed
 
@@ -26,8 +26,8 @@ BLOCK = 512
 def kernel_estimate(
     reference: Floats,
     features: Floats,
-    reference_weights: Floats,
-    weights: Floats,
+    reference_weights: Weights,
+    weights: Weights,
     *,
     subset: int,
     seed: int,
@@ -85,8 +85,8 @@ def kernel_distance(reference: Floats, features: Floats, subset: int, seed: int)
 def kernel_draws(
     reference: Floats,
     features: Floats,
-    reference_weights: Floats,
-    weights: Floats,
+    reference_weights: Weights,
+    weights: Weights,
     block: int = BLOCK,
 ) -> npt.NDArray[np.float64]:
     """Compute the distance in each bootstrap sample, from all pairs of different images.
@@ -101,18 +101,18 @@ def kernel_draws(
     Returns:
         (R,); NaN where a side has but one image, drawn again and again.
     """
-    reference, features = reference.astype(np.float64), features.astype(np.float64)
-    across = _sums(reference, features, reference_weights, weights, block)
+    real, made = reference.astype(np.float64), features.astype(np.float64)
+    across = _sums(real, made, reference_weights, weights, block)
     across /= reference_weights.sum(axis=1) * weights.sum(axis=1)
     return (
-        _mean_within(reference, reference_weights, block)
-        + _mean_within(features, weights, block)
+        _mean_within(real, reference_weights, block)
+        + _mean_within(made, weights, block)
         - 2 * across
     )
 
 
 def _mean_within(
-    features: npt.NDArray[np.float64], weights: Floats, block: int
+    features: npt.NDArray[np.float64], weights: Weights, block: int
 ) -> npt.NDArray[np.float64]:
     """The mean over pairs of different images: the same one drawn twice is no pair."""
     squares = np.square(weights)
@@ -120,14 +120,15 @@ def _mean_within(
     pairs = np.square(weights.sum(axis=1)) - squares.sum(axis=1)
     sums = _sums(features, features, weights, weights, block) - itself
     means = np.full(len(weights), np.nan)
-    return np.divide(sums, pairs, out=means, where=pairs > 0)
+    np.divide(sums, pairs, out=means, where=pairs > 0)
+    return means
 
 
 def _sums(
     first: npt.NDArray[np.float64],
     second: npt.NDArray[np.float64],
-    first_weights: Floats,
-    second_weights: Floats,
+    first_weights: Weights,
+    second_weights: Weights,
     block: int,
 ) -> npt.NDArray[np.float64]:
     """The kernel summed over all pairs, each as often as both are drawn, (R,)."""

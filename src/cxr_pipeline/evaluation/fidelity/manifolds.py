@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from cxr_pipeline.evaluation.fidelity.estimate import Estimate, Floats, weighted_mean
+from cxr_pipeline.evaluation.fidelity.estimate import Estimate, Floats, Weights, weighted_mean
 
 BLOCK = 512
 """Rows of a matrix of distances at a time."""
@@ -34,11 +34,11 @@ class Membership(NamedTuple):
 def manifold_estimates(
     reference: Floats,
     features: Floats,
-    reference_weights: Floats,
-    weights: Floats,
+    reference_weights: Weights,
+    weights: Weights,
     *,
     neighbours: int,
-) -> dict[str, Estimate]:
+) -> list[Estimate]:
     """Measure all four; intervals are of the images asked about, the manifolds being as they are.
 
     Args:
@@ -49,18 +49,18 @@ def manifold_estimates(
         neighbours: k, which neighbour a ball reaches to.
 
     Returns:
-        By `precision`, `density`, `recall` and `coverage`.
+        Precision, density, recall and coverage.
 
     Raises:
         ValueError: No more images than neighbours on a side.
     """
     found = membership(reference, features, neighbours)
-    return {
-        "precision": weighted_mean(found.precision, weights),
-        "density": weighted_mean(found.density, weights),
-        "recall": weighted_mean(found.recall, reference_weights),
-        "coverage": weighted_mean(found.coverage, reference_weights),
-    }
+    return [
+        weighted_mean(found.precision, weights),
+        weighted_mean(found.density, weights),
+        weighted_mean(found.recall, reference_weights),
+        weighted_mean(found.coverage, reference_weights),
+    ]
 
 
 def membership(

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from cxr_pipeline.evaluation.fidelity.estimate import Estimate, Floats, above_zero
+from cxr_pipeline.evaluation.fidelity.estimate import Estimate, Weights, above_zero
 
 BLOCK = 64
 """Images at a time."""
@@ -16,8 +16,8 @@ BLOCK = 64
 def spectrum_estimate(
     reference: npt.NDArray[np.uint8],
     pixels: npt.NDArray[np.uint8],
-    reference_weights: Floats,
-    weights: Floats,
+    reference_weights: Weights,
+    weights: Weights,
 ) -> Estimate:
     """Measure the root mean square difference of mean log radial power spectra, in dB.
 
@@ -68,7 +68,7 @@ def log_spectra(pixels: npt.NDArray[np.uint8], block: int = BLOCK) -> npt.NDArra
     return spectra
 
 
-def _means(spectra: npt.NDArray[np.float64], weights: Floats) -> npt.NDArray[np.float64]:
+def _means(spectra: npt.NDArray[np.float64], weights: Weights) -> npt.NDArray[np.float64]:
     """The mean spectrum in each bootstrap sample, (R, S // 2)."""
     return np.asarray(weights @ spectra / weights.sum(axis=1, keepdims=True))
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cxr_pipeline.evaluation.fidelity.estimate import Estimate, Floats, above_zero
+from cxr_pipeline.evaluation.fidelity.estimate import Estimate, Weights, above_zero
 from cxr_pipeline.randomness import derive_seed
 
 SIDE = 7
@@ -29,8 +29,8 @@ EDGES = 129
 def wasserstein_estimate(
     reference: npt.NDArray[np.uint8],
     pixels: npt.NDArray[np.uint8],
-    reference_weights: Floats,
-    weights: Floats,
+    reference_weights: Weights,
+    weights: Weights,
     *,
     seed: int,
 ) -> Estimate:

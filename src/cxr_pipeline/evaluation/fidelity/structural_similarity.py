@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
-from cxr_pipeline.evaluation.fidelity.estimate import Estimate, Floats
+from cxr_pipeline.evaluation.fidelity.estimate import Estimate, Weights
 from cxr_pipeline.evaluation.resampling import interval
 from cxr_pipeline.randomness import derive_seed
 
@@ -27,7 +27,7 @@ KERNEL = 11
 def similarity_estimate(
     pixels: npt.NDArray[np.uint8],
     groups: npt.NDArray[np.int64],
-    weights: Floats,
+    weights: Weights,
     *,
     seed: int,
 ) -> Estimate:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,9 +11,9 @@ import pandas as pd
 
 from cxr_pipeline.data.labelled_sheets import LabelledImages
 from cxr_pipeline.evaluation.image_sets import REAL, ImageSet
-from cxr_pipeline.evaluation.kept_features import FeatureExtractor, kept_features
+from cxr_pipeline.evaluation.kept_features import FeatureExtractor
 from cxr_pipeline.evaluation.measured import Findings, Missing
-from cxr_pipeline.evaluation.memorisation.descriptors import describe
+from cxr_pipeline.evaluation.memorisation.descriptors import Read, describe
 from cxr_pipeline.evaluation.memorisation.flags import (
     NEIGHBOURS,
     PERCENTILE,
@@ -49,6 +49,18 @@ LEAST = 20
 """Held-out images, and training images, without which nothing can be said."""
 
 
+@dataclass(frozen=True)
+class TrainingImages:
+    """What samples may be copies of; the pixels are read a few at a time."""
+
+    count: int
+    """M."""
+    read: Read
+    """Reads some by their positions, 0 to M - 1, in any order: (N, S, S) uint8."""
+    features: npt.NDArray[np.float32]
+    """(M, F), made by the extractor."""
+
+
 class Audit(NamedTuple):
     """What was found."""
 
@@ -64,28 +76,24 @@ class Audit(NamedTuple):
 
 
 def audit_sets(
-    sets: Sequence[ImageSet], real: ImageSet, training: ImageSet, extractor: FeatureExtractor, *,
-    kept: Path, seed: int, replicates: int, max_memorised: float | None = None,
-    planted: int = PLANTED,
+    sets: Sequence[ImageSet], real: ImageSet, training: TrainingImages, *,
+    extractor: FeatureExtractor, replicates: int, seed: int, planted: int = PLANTED,
 ) -> Audit:  # fmt: skip
     """Look for copies of training images among samples, and measure what such a look can find.
 
     Args:
         sets: The models' samples, and folders; of any size.
         real: Held-out images, by which samples are judged.
-        training: The images that models were trained on; its pixels may be memory-mapped.
-        extractor: What is looked among features of, beside pixels.
-        kept: Where the training images' features are kept.
-        seed: Decides draws, halves, and what is planted.
+        training: The images that models were trained on.
+        extractor: What made their features.
         replicates: Bootstrap samples an interval is from.
-        max_memorised: The release gate, which goes on record beside the shares.
+        seed: Decides these, halves, and what is planted.
         planted: Copies of training images that are planted at most, of each kind.
     """
     findings = Findings(PART, {one.name: str(one.facts["digest"]) for one in sets})
     findings.facts.update(
-        training_images=len(training),
+        training_images=training.count,
         extractor={"name": extractor.name, "sha256": extractor.sha256},
-        max_memorised=max_memorised,
         seed=seed,
     )
     everyone = [REAL, *findings.subjects]
@@ -93,23 +101,19 @@ def audit_sets(
     if too_few:
         _miss(findings, everyone, dict.fromkeys(METRICS, too_few))
         return Audit(findings, pd.DataFrame(columns=COLUMNS), _distances([]), {}, {})
-
-    def read(places: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
-        return training.pixels[places]
-
-    searches, problems = _searches(training, extractor, kept)
+    searches, problems = _searches(training, extractor)
     held_out, more = _look(real, searches)
     _miss(findings, everyone, problems | more)
     searches = {space: searches[space] for space in held_out.near}
-    findings.rows.extend(floors(held_out, searches, read, replicates, seed))
+    findings.rows.extend(floors(held_out, searches, training.read, replicates, seed))
     looks, flags, sheets = [held_out], {}, {}
     for one in sets:
         looked, problems = _look(one, searches)
         _miss(findings, [one.name], problems)
         beside = [held_out.near[space] for space in looked.near]
         flags[one.name] = copies_in_any(list(looked.near.values()), beside)
-        findings.rows.extend(measures(looked, held_out, searches, read, replicates, seed))
-        sheets[one.name] = closest_pairs(looked, flags[one.name], held_out, read)
+        findings.rows.extend(measures(looked, held_out, searches, training.read, replicates, seed))
+        sheets[one.name] = closest_pairs(looked, flags[one.name], held_out, training.read)
         looks.append(looked)
     logger.info("memorisation: planting copies, to know how many would be found")
 
@@ -119,7 +123,7 @@ def audit_sets(
             logger.warning("planted copies: %s", reason)
         return {space: nearness(one) for space, one in found.items()}
 
-    table = power(look, held_out.near, real.groups, read, len(training), seed=seed, planted=planted)
+    table = power(look, held_out.near, real.groups, training.read, training.count, seed=seed, planted=planted)
     findings.facts.update(_facts(held_out, table))
     return Audit(findings, table, _distances(looks), sheets, flags)
 
@@ -134,32 +138,31 @@ def _miss(findings: Findings, names: Sequence[str], reasons: Mapping[str, str]) 
     )
 
 
-def _too_few(real: ImageSet, training: ImageSet) -> str | None:
+def _too_few(real: ImageSet, training: TrainingImages) -> str | None:
     patients = len(np.unique(real.groups))
     if len(real) < LEAST or patients < 2:
         return (
             f"{len(real)} held-out images of {patients} patients are too few to judge samples by: "
             f"{LEAST} of 2 are needed; raise evaluation.images, labels.validation or labels.test"
         )
-    if len(training) < LEAST:
+    if training.count < LEAST:
         return (
-            f"{len(training)} training images are too few to tell a copy from what lies near to "
+            f"{training.count} training images are too few to tell a copy from what lies near to "
             f"all: {LEAST} are needed; add images"
         )
     return None
 
 
 def _searches(
-    training: ImageSet, extractor: FeatureExtractor, kept: Path
+    training: TrainingImages, extractor: FeatureExtractor
 ) -> tuple[dict[str, Search], dict[str, str]]:
     """Set up the searches that are possible, and say why others are not."""
-    logger.info("memorisation: describing %d training images", len(training))
-    descriptors = describe(lambda places: training.pixels[places], len(training))
-    searches = {PIXELS: pixel_search(descriptors, NEIGHBOURS)}
-    features = kept_features(kept, extractor, training)
+    logger.info("memorisation: describing %d training images", training.count)
+    searches = {PIXELS: pixel_search(describe(training.read, training.count), NEIGHBOURS)}
+    features = training.features
     wrong = int((~np.isfinite(features).all(axis=1)).sum())
     if wrong:
-        return searches, {FEATURES: not_finite(extractor.name, wrong, len(training))}
+        return searches, {FEATURES: not_finite(extractor.name, wrong, training.count)}
     searches[FEATURES] = feature_search(features, extractor.features, extractor.name, NEIGHBOURS)
     return searches, {}
 

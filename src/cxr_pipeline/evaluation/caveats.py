@@ -4,8 +4,8 @@ from typing import Any
 
 from cxr_pipeline.evaluation.image_sets import REAL
 from cxr_pipeline.evaluation.measured import Measured
+from cxr_pipeline.evaluation.score_cells import measured_rows
 from cxr_pipeline.evaluation.score_files import Scores
-from cxr_pipeline.evaluation.scorecard import GAIN, measured_rows
 
 FEW_IMAGES = 500
 """Below so many a side, intervals are wide: the usual counts are thousands."""
@@ -13,7 +13,7 @@ FEW_IMAGES = 500
 COPIES = "memorisation/copies"
 
 
-def flags(scores: Scores) -> list[str]:
+def caveats(scores: Scores) -> list[str]:
     """List what is to be said of the scores.
 
     Returns:
@@ -34,7 +34,7 @@ def flags(scores: Scores) -> list[str]:
 
 def closed_gates(scores: Scores) -> list[tuple[Measured, float]]:
     """The models with more copies than are let out, and how many are."""
-    limit = scores.facts("memorisation").get("max_memorised")
+    limit = scores.record.get("max_memorised")
     if scores.evaluation is None or limit is None:
         return []
     rows = measured_rows(scores.evaluation)
@@ -49,7 +49,7 @@ def closed_gate(row: Measured, limit: float) -> str:
     """Say that a model's samples are not let out."""
     return (
         f"The release gate of {row.model} is closed: {row.value:.1%} of {row.n:,} samples are "
-        f"taken for copies of training images, more than evaluation.max_memorised={limit:g}"
+        f"taken for copies of training images, more than evaluation.max_memorised={limit:g} allows"
     )
 
 
@@ -65,7 +65,7 @@ def _few_images(rows: list[Measured], facts: dict[str, Any]) -> list[str]:
     wide = [
         f"{name} ({own['dimensions']:,})"
         for name, own in facts.get("extractors", {}).items()
-        if own.get("dimensions", 0) > fewest
+        if (own.get("dimensions") or 0) > fewest
     ]
     if wide:
         lines.append(
@@ -79,7 +79,7 @@ def _no_gain(scores: Scores) -> list[str]:
     if scores.utility is None:
         return []
     arms = scores.utility[(scores.utility["group"] == "all") & (scores.utility["model"] != REAL)]
-    if arms.empty or (arms["verdict"] == GAIN).any():
+    if arms.empty or (arms["verdict"] == "gain").any():
         return []
     return [
         f"Synthetic images did not help: none of {len(arms)} arms gained over real images and over "
