@@ -205,7 +205,7 @@ def test_a_classifier_of_other_parameters_is_refused(catalog):
     own = parameters_with().classifier.model_dump(mode="json")
     identity = {"model": "classifier", "precision": "32-true", **own_identity(own)}
     save_checkpoint(folder, identity=identity)
-    with pytest.raises(ValueError, match="is of another run .*learning_rate was"):
+    with pytest.raises(ValueError, match=r"is of another run .*learning_rate was"):
         preflight("classifier", catalog, classifier={"learning_rate": 0.5})
 
 
