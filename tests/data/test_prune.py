@@ -221,8 +221,10 @@ def test_whatever_is_no_feature_cache_is_left_alone(features, caplog):
 def test_of_what_evaluations_kept_that_used_last_stays(tmp_path):
     root = tmp_path / "kept"
 
+    def zeros(first: int, last: int):
+        return np.zeros(last - first)
+
     def keep(kind: str, number: int):
-        zeros = lambda first, last: np.zeros(last - first)  # noqa: E731
         kept_rows(root / kind, {"n": number}, 3, zeros, what="Rows")
 
     for kind in ("features", "samples"):
