@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr_pipeline.data.files import json_digest, write_array, write_json
+from cxr_pipeline.data.prune import KEY
 from cxr_pipeline.training.progress import progress
 
 logger = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ def kept_rows(
     if absent:
         done = count - sum(spans[number][1] - spans[number][0] for number in absent)
         logger.info("%s: %d of %d images to do", what, count - done, count)
-        write_json(place / "key.json", dict(key))
+        write_json(place / KEY, dict(key))
         with progress(count, done, unit="image") as report:
             for number in absent:
                 first, last = spans[number]
@@ -52,4 +53,5 @@ def kept_rows(
                 write_array(files[number], make(first, last))
                 done += last - first
                 report(done, {}, (last - first) / (time.perf_counter() - began))
+    (place / KEY).touch()  # used now: see `data.prune`
     return np.concatenate([np.load(path, allow_pickle=False) for path in files])

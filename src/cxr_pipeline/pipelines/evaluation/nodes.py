@@ -109,23 +109,30 @@ def measure_fidelity(
     from cxr_pipeline.evaluation.extractors import build_extractors
     from cxr_pipeline.evaluation.fidelity.measure import measure_fidelity as measure
     from cxr_pipeline.evaluation.kept_features import kept_features
+    from cxr_pipeline.evaluation.measured import Missing
 
+    extractors, obstacles = build_extractors(
+        evaluation.extractors,
+        classifier=_judge(config, weights, classifier),
+        weights=evaluation.weights,
+        weights_sha256=evaluation.weights_sha256,
+        seed=evaluation.seed,
+        accelerator=classifier.accelerator,
+    )
     found = measure(
         sets.samples,
         sets.real,
-        build_extractors(
-            evaluation.extractors,
-            _judge(config, weights, classifier),
-            weights=evaluation.weights,
-            weights_sha256=evaluation.weights_sha256,
-            seed=evaluation.seed,
-            accelerator=classifier.accelerator,
-        ),
+        extractors,
         features=partial(kept_features, kept),
         neighbours=evaluation.neighbours,
         kid_subset=evaluation.kid_subset,
         replicates=evaluation.replicates,
         seed=evaluation.seed,
+    )
+    found.missing.extend(
+        Missing(one.name, f"fidelity/frechet_distance/{name}", reason)
+        for name, reason in obstacles.items()
+        for one in sets.samples
     )
     return found.record()
 
@@ -167,7 +174,7 @@ def audit_memorisation(
     from cxr_pipeline.evaluation.memorisation.audit import TrainingImages, audit_sets
 
     judge = _judge(config, weights, classifier)
-    (extractor,) = build_extractors(["classifier"], judge, accelerator=classifier.accelerator)
+    (extractor,), _ = build_extractors(["classifier"], classifier=judge, seed=evaluation.seed)
     rows = images.rows(split="train")
     training = TrainingImages(
         len(rows),
@@ -237,7 +244,7 @@ def gather_scores(
         evaluation: The release gate.
         found: Nothing but what has to be there first.
     """
-    from cxr_pipeline.evaluation.gathering import gather
+    from cxr_pipeline.evaluation.scorecard import gather
     from cxr_pipeline.evaluation.kept_files import read_json
     from cxr_pipeline.evaluation.measured import findings_from
 
