@@ -2,8 +2,8 @@
 
     python benchmarks/neighbours.py features|pixels [QUERIES] [REFERENCES]
 
-Vectors of 1,024 numbers; or images of 64 px, in pixels, at every shift and mirrored. Memory is what
-the search adds at its peak to the vectors themselves: so one of them a process.
+Vectors of 1,024 numbers; or images of 64 px, in pixels, at every shift and mirrored. Memory is
+that of the process at its peak: so one of them a process.
 """
 
 import resource
@@ -35,8 +35,8 @@ def among_features(queries: int, references: int) -> None:
     there = rng.standard_normal((references, DIMENSIONS), dtype=np.float32)
     before = peak()
     seconds = seconds_of(lambda: nearest(asked, there, NEIGHBOURS))
-    print(f"features, {DIMENSIONS} numbers: {seconds:.0f} s, {peak() - before:.0f} MB more", end="")
-    print(f" than the {before:.0f} MB of the process with its vectors")
+    print(f"features, {DIMENSIONS} numbers: {seconds:.0f} s, {peak():.0f} MB in all", end="")
+    print(f", {before:.0f} MB of them before the search")
 
 
 def in_pixels(queries: int, references: int) -> None:
@@ -49,9 +49,10 @@ def in_pixels(queries: int, references: int) -> None:
         lambda: found.append(describe(lambda at: np.roll(block[: len(at)], at[0]), references))
     )
     print(f"descriptors of {references:,} training images: {seconds:.0f} s")
-    before = peak()
     seconds = seconds_of(lambda: pixel_search(found[0], NEIGHBOURS)(asked))
-    print(f"pixels, {SIDE} x {SIDE}: {seconds:.0f} s, {peak() - before:.0f} MB more")
+    own = sum(array.nbytes for array in found[0]) >> 20
+    print(f"pixels, {SIDE} x {SIDE}: {seconds:.0f} s, {peak():.0f} MB in all", end="")
+    print(f", {own} MB of them descriptors")
 
 
 if __name__ == "__main__":

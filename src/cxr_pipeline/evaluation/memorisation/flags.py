@@ -13,7 +13,7 @@ import numpy.typing as npt
 from cxr_pipeline.evaluation.image_sets import halves
 from cxr_pipeline.evaluation.memorisation.neighbours import Neighbours
 from cxr_pipeline.evaluation.memorisation.shares import Share, resampled_share
-from cxr_pipeline.evaluation.resampling import interval, multiplicities
+from cxr_pipeline.evaluation.resampling import multiplicities
 
 PERCENTILE = 0.01
 """Of held-out images: what is below it is rarer than one in a hundred of them."""
@@ -161,9 +161,9 @@ def floor_share(
         seed: Decides the halves.
 
     Returns:
-        The mean over all partings, and the middle 95 % of them.
+        The mean over all partings, with its interval.
     """
     draws = np.array(
         [crossed(judge, held_out, groups, seed + number).mean() for number in range(replicates)]
     )
-    return Share(float(draws.mean()), *interval(draws))
+    return resampled_share(float(draws.mean()), draws, len(groups))

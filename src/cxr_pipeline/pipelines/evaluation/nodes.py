@@ -244,9 +244,9 @@ def gather_scores(
         evaluation: The release gate.
         found: Nothing but what has to be there first.
     """
-    from cxr_pipeline.evaluation.scorecard import gather
     from cxr_pipeline.evaluation.kept_files import read_json
     from cxr_pipeline.evaluation.measured import findings_from
+    from cxr_pipeline.evaluation.scorecard import gather
 
     parts = [findings_from(read_json(path)) for path in sorted(reports.glob("evaluation/*.json"))]
     scores, facts = gather(parts, models, max_memorised=evaluation.max_memorised)
@@ -258,24 +258,15 @@ def gather_scores(
 
 def write_cards(reports: Path, models: Path, *written_before: object) -> None:
     """Write a model card and a data sheet beside each model's weights."""
-    from cxr_pipeline.data.files import write_bytes
-    from cxr_pipeline.evaluation.cards import data_sheet, model_card
-    from cxr_pipeline.evaluation.evaluated import trained_models
-    from cxr_pipeline.evaluation.kept_files import read_json
-    from cxr_pipeline.evaluation.score_files import read_scores
+    from cxr_pipeline.evaluation.cards import write_cards as write
 
-    scores = read_scores(reports)
-    for name in trained_models(models):
-        config = read_json(models / name / "config.json")
-        write_bytes(models / name / "MODEL_CARD.md", model_card(config, scores).encode())
-        write_bytes(models / name / "DATASHEET.md", data_sheet(config, scores, {}).encode())
+    write(reports, models)
 
 
 def export_audited(
     sets: Any,
     flags: Mapping[str, npt.NDArray[np.bool_]],
     found: Record,
-    models: Path,
     reports: Path,
     parameters: EvaluationParameters,
     released: Path,
@@ -287,8 +278,11 @@ def export_audited(
         ValueError: If a model's share of copies is above `evaluation.max_memorised`; the others are
             exported all the same.
     """
+    from cxr_pipeline.evaluation.cards import data_sheet
     from cxr_pipeline.evaluation.memorisation.release import release_sets
+    from cxr_pipeline.evaluation.score_files import read_scores
 
+    scores = read_scores(reports)
     release_sets(
         sets.samples,
         flags,
@@ -296,6 +290,7 @@ def export_audited(
         released,
         max_memorised=parameters.max_memorised,
         leave_out=parameters.leave_out_memorised,
+        describe=lambda config, provenance: data_sheet(config, scores, provenance),
     )
 
 
