@@ -245,11 +245,9 @@ def gather_scores(
         found: Nothing but what has to be there first.
     """
     from cxr_pipeline.evaluation.scorecard import gather
-    from cxr_pipeline.evaluation.kept_files import read_json
-    from cxr_pipeline.evaluation.measured import findings_from
 
-    parts = [findings_from(read_json(path)) for path in sorted(reports.glob("evaluation/*.json"))]
-    scores, facts = gather(parts, models, max_memorised=evaluation.max_memorised)
+    found_so_far = reports / "evaluation"
+    scores, facts = gather(found_so_far, models, max_memorised=evaluation.max_memorised)
     for model, rows in scores.groupby("model"):
         with tracking.nested_run(f"scores of {model}", {}):
             tracking.log_metrics(0, dict(zip(rows["metric"], rows["value"], strict=True)))
