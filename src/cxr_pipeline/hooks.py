@@ -85,7 +85,7 @@ class PreflightHooks:
             trainings.append(("classifier", own, checkpoints))
         for encoder in encoders:
             check_encoder(encoder, self.parameters.gmvae.weights)
-        if "evaluation.gather_sets" in nodes:
+        if {"evaluation.gather_sets", "utility.train_each_arm"} & nodes:
             check_evaluation(
                 Path(catalog["models"]._filepath),
                 wanted=self.parameters.evaluation.models,

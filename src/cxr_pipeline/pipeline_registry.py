@@ -63,7 +63,7 @@ def register_pipelines() -> dict[str, Pipeline]:
 
 def _evaluated(parts: Collection[str], trained: Sequence[str] = ()) -> Pipeline:
     """Evaluate models, report, and export what passes the audit, if there is one."""
-    evaluated, made = evaluation.create_evaluation(parts, trained)
-    report = reporting.create_pipeline(trained, scored=["classifier.scores", *made])
+    evaluated = evaluation.create_evaluation(parts, trained)
+    report = reporting.create_pipeline(trained, scored=["classifier.scores", "evaluation.scores"])
     export = evaluation.create_export() if "memorisation" in parts else Pipeline([])
     return evaluated + report + export

@@ -38,9 +38,15 @@ def test_what_was_stopped_goes_on_with_the_block_that_is_lacking(tmp_path):
     assert after.made == [(4, 8), (8, 10)]
 
 
-def test_other_keys_and_other_counts_are_other_arrays(tmp_path):
+def test_of_more_rows_those_that_are_there_stay(tmp_path):
     keep(tmp_path, Maker())
-    for other in ({"key": {"a": 2}}, {"count": 9}):
-        make = Maker()
-        keep(tmp_path, make, **other)
-        assert make.made[0] == (0, 4)
+    more = Maker()
+    assert keep(tmp_path, more, count=13)[:, 0].tolist() == list(range(13))
+    assert more.made == [(8, 12), (12, 13)]
+
+
+def test_another_key_is_another_array(tmp_path):
+    keep(tmp_path, Maker())
+    make = Maker()
+    keep(tmp_path, make, key={"a": 2})
+    assert make.made[0] == (0, 4)

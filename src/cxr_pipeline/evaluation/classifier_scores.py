@@ -121,9 +121,9 @@ def agreement(
         images = whole if len(labelled) == len(whole) else whole.take(labelled)
         asked = multi_hot(images.labels, entries).numpy() > 0
         probabilities = judge(images.pixels)
-        reason = _obstacle(probabilities, asked)
-        if reason:
-            found.missing.append(Missing(images.name, AGREEMENT, reason))
+        obstacle = _obstacle(probabilities, asked)
+        if obstacle:
+            found.missing.append(Missing(images.name, AGREEMENT, obstacle))
             continue
         weights = _draws(images.groups, replicates, seed)
         table = _table(auroc, probabilities, asked, weights)
@@ -165,8 +165,9 @@ def _mean(table: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """The mean over the findings that a draw has, (1 + R,); NaN where it has none."""
     there = np.isfinite(table)
     count = there.sum(axis=1)
-    total = np.where(there, table, 0.0).sum(axis=1)
-    return np.divide(total, count, out=np.full(len(table), np.nan), where=count > 0)
+    means = np.full(len(table), np.nan)
+    np.divide(np.where(there, table, 0.0).sum(axis=1), count, out=means, where=count > 0)
+    return means
 
 
 def _with_interval(column: npt.NDArray[np.float64]) -> tuple[float, float, float]:

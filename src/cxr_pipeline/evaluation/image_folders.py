@@ -51,7 +51,7 @@ def folder_set(folder: Path, size: int, kept: Path, *, taken: Collection[str] = 
 
     pixels = kept_rows(
         kept / "samples",
-        {"digest": digest, "size": size, "count": len(sources)},
+        {"digest": digest, "size": size},
         len(sources),
         read,
         what=f"Reading '{folder}'",

@@ -53,7 +53,7 @@ class EvaluationParameters(ClosedModel):
         min_length=1, description="Which real images are held out; no model has seen them."
     )
     images: PositiveInt = Field(
-        description="Real images held out to compare with, at most.",
+        description="Real images held out to compare with, at most; as many others are the floor.",
         json_schema_extra=note("images"),
     )
     extractors: Annotated[

@@ -32,7 +32,7 @@ MARGIN = 4
 MIDDLE = SIDE - 2 * MARGIN
 OVERVIEW, DETAIL = 4, 2
 """Pixels a side that are averaged into one number."""
-SMOOTH = 6.0
+SMOOTH = 4.0
 """Standard deviation, in pixels, of the blur that is taken from the detail."""
 OVERVIEW_SHIFTS = (-3, 0, 3)
 """No shift is farther than a pixel from one of them."""

@@ -87,11 +87,13 @@ def _candidates(
 ) -> npt.NDArray[np.int64]:
     """Choose by squared distances less the query's own norm, which is the same for all."""
     number, variants, dimensions = queries.shape
-    asked = _tensor(queries.reshape(-1, dimensions))
+    # About their middle: products of numbers far from 0 round off more than vectors differ.
+    centre = _tensor(references[:block].mean(axis=0, dtype=np.float64))
+    asked = _tensor(queries.reshape(-1, dimensions)) - centre
     norms = asked.square().sum(dim=1, keepdim=True)
     best, found = torch.empty(number, 0), torch.empty(number, 0, dtype=torch.int64)
     for first in range(0, len(references), block):
-        some = _tensor(references[first : first + block])
+        some = _tensor(references[first : first + block]) - centre
         # |q - r|^2 = |q|^2 - 2 q.r + |r|^2
         squares = torch.addmm(norms + some.square().sum(dim=1), asked, some.T, alpha=-2)
         squares = squares.view(number, variants, -1).amin(dim=1)
@@ -121,5 +123,5 @@ def _measured(
     )
 
 
-def _tensor(vectors: npt.NDArray[np.float32]) -> Tensor:
+def _tensor(vectors: npt.NDArray[np.floating]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(vectors, dtype=np.float32))

@@ -29,8 +29,8 @@ def closest_pairs(samples: Looked, flagged: Bools, held_out: Looked, read: Read)
     near, real = samples.near[PIXELS], held_out.near[PIXELS]
     chosen = np.lexsort((near.distances, ~flagged))[:SAMPLES]
     beside = np.argsort(real.distances, kind="stable")[:HELD_OUT]
-    rows = [_row("sample", near, place, copy=bool(flagged[place])) for place in chosen]
-    rows += [_row("held-out image", real, place, copy=False) for place in beside]
+    rows = [_row("COPY" if flagged[place] else "sample", near, place) for place in chosen]
+    rows += [_row("held-out", real, place) for place in beside]
     by_features = FEATURES in samples.found and FEATURES in held_out.found
     limit = limits(real)
     return LabelledImages(
@@ -44,16 +44,15 @@ def closest_pairs(samples: Looked, flagged: Bools, held_out: Looked, read: Read)
         columns=("image", *NEAREST, *([BY_FEATURES] * by_features)),
         caption=f"{int(flagged.sum()):,} of {len(flagged):,} samples are taken for copies. These "
         "and the nearest others, each beside its nearest training images in pixels, as they are (a "
-        "copy may be flipped or shifted), then the nearest held-out images with theirs. 1 % of "
-        f"held-out images are nearer than {limit.distance:.2f}; a copy is also less than "
-        f"{limit.ratio:.2f} times as far from its nearest as from the next ones, or the same by "
-        "features.",
+        "copy may be flipped or shifted), then the nearest held-out images with theirs. The ratio "
+        "is of the distance to the nearest and to the next ones: 1 % of held-out images are nearer "
+        f"than {limit.distance:.2f}, and 1 % have a ratio below {limit.ratio:.2f}; a copy is below "
+        "both, here or by features.",
     )
 
 
-def _row(name: str, near: Nearness, place: np.int64, *, copy: bool) -> str:
-    lines = [name, f"at {near.distances[place]:.2f}", f"{near.ratios[place]:.2f} of the next"]
-    return "\n".join([*lines, *(["a copy"] * copy)])
+def _row(name: str, near: Nearness, place: np.int64) -> str:
+    return f"{name}\nat {near.distances[place]:.2f}, ratio {near.ratios[place]:.2f}"
 
 
 def _with_nearest(

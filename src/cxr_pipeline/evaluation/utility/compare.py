@@ -14,7 +14,7 @@ from cxr_pipeline.evaluation.utility.arms import Arm
 from cxr_pipeline.randomness import derive_seed
 
 ALL = "all"
-GROUPS = ("head", "medium", "tail")
+THIRDS = ("head", "medium", "tail")
 
 GAIN, LOSS, NOISE, REFERENCE = "gain", "loss", "within noise", "reference"
 
@@ -127,8 +127,8 @@ def by_frequency(counts: npt.NDArray[np.float64]) -> dict[str, list[int]]:
     Returns:
         Columns by `head`, `medium` and `tail`.
     """
-    thirds = np.array_split(np.argsort(-counts, kind="stable"), len(GROUPS))
-    return {name: sorted(third.tolist()) for name, third in zip(GROUPS, thirds, strict=True)}
+    thirds = np.array_split(np.argsort(-counts, kind="stable"), len(THIRDS))
+    return {name: sorted(third.tolist()) for name, third in zip(THIRDS, thirds, strict=True)}
 
 
 def verdict(

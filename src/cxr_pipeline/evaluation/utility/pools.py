@@ -54,7 +54,9 @@ def pool_of(images: ImageSet, entries: Sequence[str], size: int) -> Pool:
     labelled = torch.tensor([bool(label) for label in images.labels], dtype=torch.bool)
     findings = torch.zeros(len(images), len(entries))
     findings[labelled] = multi_hot([label for label in images.labels if label], entries)
-    digest = json_digest([hashlib.sha256(pixels).hexdigest(), list(images.labels), list(entries)])
+    digest = json_digest(
+        [hashlib.sha256(pixels.data).hexdigest(), list(images.labels), list(entries)]
+    )
     # A copy, where it may be a file that is only mapped.
     return Pool(torch.tensor(pixels)[:, None], findings, labelled, digest)
 

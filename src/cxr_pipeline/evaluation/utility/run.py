@@ -12,12 +12,13 @@ import pandas as pd
 
 from cxr_pipeline.evaluation.image_sets import REAL, ImageSet
 from cxr_pipeline.evaluation.measured import Findings, Measured, Missing
-from cxr_pipeline.evaluation.utility.arms import Arm, real_arms, synthetic_arms
+from cxr_pipeline.evaluation.utility.arms import FEWEST, Arm, real_arms, synthetic_arms
 from cxr_pipeline.evaluation.utility.compare import (
     ALL,
     COLUMNS,
     FEWEST_SEEDS,
     REFERENCE,
+    THIRDS,
     by_frequency,
     compare,
     draw_luck,
@@ -33,6 +34,9 @@ from cxr_pipeline.evaluation.utility.trainings import (
 from cxr_pipeline.training.updates import NotFiniteError
 
 logger = logging.getLogger(__name__)
+
+ASKED = "what they were asked for"
+GUESSED = "guessed by the classifier of the arm real, which has seen training patients alone"
 
 Said = dict[Arm, npt.NDArray[np.float32]]
 """(S, N, C) by arm: what each seed's classifier says of the held-out images."""
@@ -74,11 +78,15 @@ def measure_utility(
         KeyboardInterrupt: On Ctrl-C, once a step has ended and is saved.
     """
     known, held_out = labelled_only(training), labelled_only(test)
-    size = classifier["image_size"]
-    arms = real_arms(len(known), utility["shares"])
+    if len(known) < FEWEST:
+        raise ValueError(
+            f"{len(known)} real training images have labels: utility needs {FEWEST} or more"
+        )
+    size, shares = classifier["image_size"], utility["shares"]
+    arms = real_arms(len(known), shares)
     missing: list[Missing] = []
     for images in sets:
-        own, left_out = synthetic_arms(images.name, len(known), len(images), utility["shares"])
+        own, left_out = synthetic_arms(images.name, len(known), len(images), shares)
         arms += own
         missing += left_out
     study = Study(
@@ -91,40 +99,54 @@ def measure_utility(
         plain=arms[0],
     )
     truths = study.test.findings.numpy() > 0
-    present = [c for c in range(len(entries)) if 0 < truths[:, c].sum() < len(truths)]
-    thirds = by_frequency(study.real.findings.sum(dim=0).numpy())
-    facts = _facts(study, arms, sets, training, test) | {
-        "findings": {name: [entries[c] for c in third] for name, third in thirds.items()},
+    groups = _groups(study, truths)
+    facts = _facts(study, arms) | {
         "seeds": utility["seeds"],
-        "epochs": utility["epochs"],
-        "patients": len(np.unique(held_out.groups)),
+        "test_patients": len(np.unique(held_out.groups)),
+        "without_label": {
+            "training": len(training) - len(known),
+            "test": len(test) - len(held_out),
+        },
     }
     subjects = {images.name: _digest(images, study) for images in sets}
-    if not present:
-        nothing = f"no finding is shown by some of the {len(truths)} held-out images and not by all"
-        missing += [
-            Missing(arm.model, f"utility/{arm.name}", f"{nothing}: hold out more patients")
-            for arm in arms[1:]
-        ]
+    missing += _untestable(entries, truths, groups)
+    if not groups[ALL]:
+        reason = f"the {len(truths)} held-out images do not differ in any finding: hold out more"
+        missing += [Missing(arm.model, f"utility/{arm.name}", reason) for arm in arms[1:]]
         empty = pd.DataFrame(columns=list(COLUMNS))
         return Findings("utility", subjects, [], missing, facts), empty
     if utility["seeds"] < FEWEST_SEEDS:
-        logger.warning("utility.seeds=1 tells no gain from luck: set utility.seeds=3 or more")
+        logger.warning("utility.seeds=1 cannot tell a gain from luck: set utility.seeds=3 or more")
     said, failed = _train_all(study, arms, utility["seeds"])
-    missing += failed
-    groups = {
-        ALL: present,
-        **{name: [c for c in third if c in present] for name, third in thirds.items()},
-        **{entries[c]: [c] for c in present},
-    }
-    missing += [
-        Missing(REAL, f"utility/{name}", "the held-out images do not show it: hold out more")
-        for name in (*thirds, *entries)
-        if not groups.get(name)
-    ]
     luck = draw_luck(held_out.groups, utility["seeds"], replicates=utility["replicates"], seed=seed)
     table = compare(said, truths, groups, luck)
-    return Findings("utility", subjects, _rows(table), missing, facts), table
+    return Findings("utility", subjects, _rows(table), missing + failed, facts), table
+
+
+def _groups(study: Study, truths: npt.NDArray[np.bool_]) -> dict[str, list[int]]:
+    """Columns of the findings in each group, as far as held-out images differ in them."""
+    present = [c for c, column in enumerate(truths.T) if column.any() and not column.all()]
+    thirds = by_frequency(study.real.findings.sum(dim=0).numpy())
+    return {
+        ALL: present,
+        **{name: [c for c in third if c in present] for name, third in thirds.items()},
+        **{study.entries[c]: [c] for c in present},
+    }
+
+
+def _untestable(
+    entries: Sequence[str], truths: npt.NDArray[np.bool_], groups: Mapping[str, Sequence[int]]
+) -> list[Missing]:
+    absent = {
+        name: f"{'all' if column.any() else 'none'} of {len(truths)} held-out images show {name}"
+        for name, column in zip(entries, truths.T, strict=True)
+        if name not in groups
+    }
+    whole = {name: f"no {name} finding can be tested" for name in THIRDS if not groups[name]}
+    return [
+        Missing(REAL, f"utility/{name}", f"{reason}: hold out more patients")
+        for name, reason in (absent | whole).items()
+    ]
 
 
 def _train_all(study: Study, arms: Sequence[Arm], seeds: int) -> tuple[Said, list[Missing]]:
@@ -180,14 +202,13 @@ def _goes_on(arm: Arm, arms: Iterable[Arm]) -> bool:
 
 def _rows(table: pd.DataFrame) -> list[Measured]:
     rows = table[(table["group"] == ALL) & (table["verdict"] != REFERENCE)]
+    columns = ["difference", "difference_low", "difference_high", "n"]
     return [
-        Measured(
-            row.model, f"utility/{row.arm}",
-            float(row.difference), float(row.difference_low), float(row.difference_high),
-            int(row.n),
+        Measured(model, f"utility/{arm}", float(value), float(low), float(high), int(n))
+        for model, arm, (value, low, high, n) in zip(
+            rows["model"], rows["arm"], rows[columns].to_numpy(), strict=True
         )
-        for row in rows.itertuples()
-    ]  # fmt: skip
+    ]
 
 
 def _digest(images: ImageSet, study: Study) -> str:
@@ -196,27 +217,17 @@ def _digest(images: ImageSet, study: Study) -> str:
     return str(own or study.synthetic[images.name].digest)
 
 
-def _facts(
-    study: Study,
-    arms: Sequence[Arm],
-    sets: Sequence[ImageSet],
-    training: ImageSet,
-    test: ImageSet,
-) -> dict[str, Any]:
+def _facts(study: Study, arms: Sequence[Arm]) -> dict[str, Any]:
+    thirds = by_frequency(study.real.findings.sum(dim=0).numpy())
     return {
         "network": study.parameters["network"],
         "image_size": study.parameters["image_size"],
+        "epochs": study.parameters["epochs"],
         "training_images": len(study.real.pixels),
         "test_images": len(study.test.pixels),
-        "without_label": {
-            "training": len(training) - len(study.real.pixels),
-            "test": len(test) - len(study.test.pixels),
-        },
+        "findings": {name: [study.entries[c] for c in third] for name, third in thirds.items()},
         "labels": {
-            images.name: "asked for"
-            if study.synthetic[images.name].complete
-            else "guessed by the classifier of the arm real, which saw training patients alone"
-            for images in sets
+            name: ASKED if pool.complete else GUESSED for name, pool in study.synthetic.items()
         },
         "shortened": {
             f"{arm.model}/{arm.name}": f"{arm.synthetic} of {arm.wanted} images"
