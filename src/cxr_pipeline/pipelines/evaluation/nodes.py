@@ -256,17 +256,9 @@ def gather_scores(
 
 def write_cards(reports: Path, models: Path, *written_before: object) -> None:
     """Write a model card and a data sheet beside each model's weights."""
-    from cxr_pipeline.data.files import write_bytes
-    from cxr_pipeline.evaluation.cards import data_sheet, model_card
-    from cxr_pipeline.evaluation.evaluated import trained_models
-    from cxr_pipeline.evaluation.kept_files import read_json
-    from cxr_pipeline.evaluation.score_files import read_scores
+    from cxr_pipeline.evaluation.cards import write_cards as write
 
-    scores = read_scores(reports)
-    for name in trained_models(models):
-        config = read_json(models / name / "config.json")
-        write_bytes(models / name / "MODEL_CARD.md", model_card(config, scores).encode())
-        write_bytes(models / name / "DATASHEET.md", data_sheet(config, scores, {}).encode())
+    write(reports, models)
 
 
 def export_audited(
