@@ -32,8 +32,6 @@ class Evaluated:
 
     real: ImageSet
     """Of patients held out: no model has seen them."""
-    training: ImageSet
-    """What the models were trained on, of the same store."""
     samples: tuple[ImageSet, ...]
     """Of each model and folder."""
     missing: tuple[Missing, ...] = ()
@@ -56,7 +54,7 @@ def gather(
     splits: Sequence[str],
     most_real: int,
 ) -> Evaluated:
-    """Gather real images held out, those of training, and images of each model.
+    """Gather real images held out, and images of each model.
 
     Args:
         images: The store whose patients are held out.
@@ -67,7 +65,8 @@ def gather(
         synthetic_dir: A folder of images beside them, if any.
         samples: Images to draw of each model.
         splits: Which splits are held out.
-        most_real: Real images to take of them, at most.
+        most_real: Real images to take of them for each half, at most: one is compared with, the
+            other shows what real images score against it.
 
     Raises:
         ValueError: If no real image is held out, or nothing can be compared with them. Of several
@@ -99,8 +98,7 @@ def gather(
             "with `kedro run --pipeline=gan`, or give a folder, evaluation.synthetic_dir=DIR"
         )
     return Evaluated(
-        real=held_out_set(images, splits, most_real),
-        training=store_set(images, images.rows(split="train"), "training"),
+        real=held_out_set(images, splits, 2 * most_real),
         samples=tuple(found),
         missing=tuple(missing),
     )
@@ -190,12 +188,17 @@ def store_set(images: ImageStore, rows: npt.NDArray[np.int64], name: str) -> Ima
         pixels=images.read(rows),
         groups=patients.astype(np.int64),
         labels=tuple(chosen["findings"]),
-        facts={
-            "digest": images.digest,
-            "data": images.manifest["data"],
-            "rows": json_digest(rows.tolist()),
-        },
+        facts=facts_of(images, rows),
     )
+
+
+def facts_of(images: ImageStore, rows: npt.NDArray[np.int64]) -> dict[str, Any]:
+    """Say which images of a store these are; it names none."""
+    return {
+        "digest": images.digest,
+        "data": images.manifest["data"],
+        "rows": json_digest(rows.tolist()),
+    }
 
 
 def _drawn(generator: ImageGenerator, count: int, size: int, kept: Path) -> ImageSet:
@@ -227,7 +230,7 @@ def _drawn(generator: ImageGenerator, count: int, size: int, kept: Path) -> Imag
         )
     pixels = kept_rows(
         kept / "samples",
-        facts | {"size": size, "count": count},
+        facts | {"size": size},
         count,
         draw,
         what=f"Drawing {config['model']}",

@@ -51,7 +51,7 @@ def folder_set(folder: Path, size: int, kept: Path, *, taken: Collection[str] = 
 
     pixels = kept_rows(
         kept / "samples",
-        {"digest": digest, "size": size, "count": len(sources)},
+        {"digest": digest, "size": size},
         len(sources),
         read,
         what=f"Reading '{folder}'",
@@ -72,9 +72,11 @@ def _read(folder: Path, source: Source, size: int) -> npt.NDArray[np.uint8]:
             raise ValueError(source.trouble or "link out of the folder")
         pixels = decode(Path(source.path).read_bytes(), max_pixels=MOST_PIXELS)
     except (OSError, ValueError) as error:
+        # Its name stays here: the reason goes into reports.
+        logger.error("'%s' cannot be scored: %s", source.path, error)
         raise ValueError(
-            f"evaluation.synthetic_dir='{folder}': '{Path(source.path).name}' cannot be scored "
-            f"({error}): mend or remove it"
+            f"evaluation.synthetic_dir='{folder}' has an image that cannot be scored ({error}; the "
+            "log names it): mend or remove it"
         ) from error
     return resize_and_crop(pixels, size)
 

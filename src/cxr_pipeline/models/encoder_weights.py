@@ -1,20 +1,23 @@
 """Where an encoder's weights come from: ImageNet by torchvision, a local file, or chance."""
 
-import re
 import socket
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
-from torch import Tensor
 from torchvision.models import DenseNet121_Weights, VGG16_Weights
 
 from cxr_pipeline.models.digest import weights_digest
 from cxr_pipeline.models.encoders import ImageEncoder
+from cxr_pipeline.models.weights_file import (
+    current_key,
+    features_of,
+    load_fitting,
+    read_state,
+    state_of,
+)
 
 IMAGENET = "imagenet"
 
@@ -50,10 +53,11 @@ def load_encoder_weights(encoder: ImageEncoder, weights: str | None) -> str:
         return "random"
     if weights == IMAGENET:
         choice = IMAGENET_WEIGHTS[encoder.name]
-        _fill(encoder, _imagenet_state(encoder.name), choice.url)
+        _fill(encoder, _imagenet_state(encoder.name), f"gmvae.weights='{choice.url}'")
         return f"imagenet ({choice!r})"
     path = Path(weights)
-    _fill(encoder, _file_state(path), str(path))
+    source = f"gmvae.weights='{path}'"
+    _fill(encoder, read_state(path, source, f"imagenet, or {REMEDY}"), source)
     return f"file {path.name}"
 
 
@@ -99,58 +103,14 @@ def _patience(seconds: float) -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-def _file_state(path: Path) -> object:
-    if not path.is_file():
-        raise ValueError(
-            f"gmvae.weights='{path}' is no file: give imagenet or a file of weights, or {REMEDY}"
-        )
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        with warnings.catch_warnings(action="ignore"):  # of old files: what matters is an error
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        # Any: what torch raises of damaged bytes ranges from KeyError to struct.error. Its text
-        # may advise to allow code, so it does not go on.
-        raise ValueError(
-            f"gmvae.weights='{path}' cannot be read as tensors alone ({type(error).__name__}): "
-            f"give a .safetensors file or a saved state_dict, or {REMEDY}"
-        ) from None
-
-
-def _fill(encoder: ImageEncoder, state: object, source: str) -> None:
+def _fill(encoder: ImageEncoder, content: object, source: str) -> None:
     """Load a whole network's state, or its features' alone, if all of it fits."""
-    if not isinstance(state, Mapping) or not all(isinstance(key, str) for key in state):
-        raise ValueError(f"gmvae.weights='{source}' holds no state_dict: save one, or {REMEDY}")
-    prefix = "features."
-    if any(key.startswith(prefix) for key in state):
-        state = {k.removeprefix(prefix): t for k, t in state.items() if k.startswith(prefix)}
-    state = {_current_key(key): tensor for key, tensor in state.items()}
-    expected = encoder.features.state_dict()
-    # Before anything is loaded: torch itself would load what fits and then raise.
-    misfits = [
-        key
-        for key, own in expected.items()
-        # Old files lack this counter, and torch fills it in.
-        if not (key.endswith("num_batches_tracked") and key not in state)
-        and not (isinstance(given := state.get(key), Tensor) and given.shape == own.shape)
-    ]
-    misfits += [key for key in state if key not in expected]
-    if misfits:
-        more = f" and {len(misfits) - 1} more" if len(misfits) > 1 else ""
-        raise ValueError(
-            f"gmvae.weights='{source}' does not fit {encoder.name} at '{misfits[0]}'{more}: give "
-            f"torchvision's {encoder.name}, whole or its features alone, or {REMEDY}"
-        )
-    broken = [k for k, t in state.items() if t.is_floating_point() and not t.isfinite().all()]
-    if broken:
-        raise ValueError(
-            f"gmvae.weights='{source}' has numbers that are not finite in '{broken[0]}': give "
-            f"another file, or {REMEDY}"
-        )
-    encoder.features.load_state_dict(state)
-
-
-def _current_key(key: str) -> str:
-    """Rename a key of torchvision's DenseNet files: in them `norm1` is still `norm.1`."""
-    return re.sub(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)", r"\1\2", key)
+    state = features_of(state_of(content, source, REMEDY))
+    load_fitting(
+        encoder.features,
+        {current_key(key): tensor for key, tensor in state.items()},
+        source=source,
+        name=encoder.name,
+        wanted=f"torchvision's {encoder.name}, whole or its features alone",
+        remedy=REMEDY,
+    )

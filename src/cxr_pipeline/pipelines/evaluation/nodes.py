@@ -109,23 +109,30 @@ def measure_fidelity(
     from cxr_pipeline.evaluation.extractors import build_extractors
     from cxr_pipeline.evaluation.fidelity.measure import measure_fidelity as measure
     from cxr_pipeline.evaluation.kept_features import kept_features
+    from cxr_pipeline.evaluation.measured import Missing
 
+    extractors, obstacles = build_extractors(
+        evaluation.extractors,
+        classifier=_judge(config, weights, classifier),
+        weights=evaluation.weights,
+        weights_sha256=evaluation.weights_sha256,
+        seed=evaluation.seed,
+        accelerator=classifier.accelerator,
+    )
     found = measure(
         sets.samples,
         sets.real,
-        build_extractors(
-            evaluation.extractors,
-            _judge(config, weights, classifier),
-            weights=evaluation.weights,
-            weights_sha256=evaluation.weights_sha256,
-            seed=evaluation.seed,
-            accelerator=classifier.accelerator,
-        ),
+        extractors,
         features=partial(kept_features, kept),
         neighbours=evaluation.neighbours,
         kid_subset=evaluation.kid_subset,
         replicates=evaluation.replicates,
         seed=evaluation.seed,
+    )
+    found.missing.extend(
+        Missing(one.name, f"fidelity/frechet_distance/{name}", reason)
+        for name, reason in obstacles.items()
+        for one in sets.samples
     )
     return found.record()
 
@@ -142,13 +149,19 @@ def judge_agreement(
 
     judge = _judge(config, weights, classifier)
     found, table = agreement(
-        sets.samples, sets.real, judge, replicates=evaluation.replicates, seed=evaluation.seed
+        [*sets.samples, sets.real],
+        judge.probabilities,
+        judge.entries,
+        classifier=judge.sha256,
+        replicates=evaluation.replicates,
+        seed=evaluation.seed,
     )
     return found.record(), table
 
 
 def audit_memorisation(
     sets: Any,
+    images: ImageStore,
     config: Record,
     weights: Record,
     evaluation: EvaluationParameters,
@@ -156,75 +169,114 @@ def audit_memorisation(
     kept: Path,
 ) -> tuple[Record, pd.DataFrame, pd.DataFrame, dict[str, npt.NDArray[np.uint8]], Any]:
     """Look for copies of training images among samples; planted copies tell what would be found."""
-    from cxr_pipeline.evaluation.memorisation.audit import audit_sets
+    from cxr_pipeline.evaluation.extractors import build_extractors
+    from cxr_pipeline.evaluation.kept_features import kept_features_of_rows
+    from cxr_pipeline.evaluation.memorisation.audit import TrainingImages, audit_sets
 
-    found, power, distances, sheets, flags = audit_sets(
+    judge = _judge(config, weights, classifier)
+    (extractor,), _ = build_extractors(["classifier"], classifier=judge, seed=evaluation.seed)
+    rows = images.rows(split="train")
+    training = TrainingImages(
+        len(rows),
+        lambda places: images.read(rows[places]),
+        kept_features_of_rows(kept, extractor, images, rows),
+    )
+    audit = audit_sets(
         sets.samples,
         sets.real,
-        sets.training,
-        _judge(config, weights, classifier),
-        kept=kept,
-        seed=evaluation.seed,
+        training,
+        extractor=extractor,
         replicates=evaluation.replicates,
+        seed=evaluation.seed,
     )
-    pictures = {name: labelled_sheet(sheet) for name, sheet in sheets.items()}
-    return found.record(), power, distances, pictures, flags
+    pictures = {name: labelled_sheet(sheet) for name, sheet in audit.sheets.items()}
+    return audit.findings.record(), audit.power, audit.distances, pictures, audit.flags
 
 
 def train_each_arm(
-    sets: Any,
     images: ImageStore,
+    models: Path,
+    stores: Path,
+    stores_224: Path,
+    kept: Path,
+    evaluation: EvaluationParameters,
     classifier: ClassifierParameters,
     utility: UtilityParameters,
-    evaluation: EvaluationParameters,
-    models: Path,
+    arms: Path,
+    *trained_before: object,
 ) -> tuple[Record, pd.DataFrame]:
     """Train classifiers with and without synthetic images, and compare them with controls."""
     from cxr_pipeline.data.conditions import conditions
+    from cxr_pipeline.evaluation.evaluated import store_set
+    from cxr_pipeline.evaluation.utility.arms import images_wanted
     from cxr_pipeline.evaluation.utility.run import measure_utility
+    from cxr_pipeline.training.distributed import alone
 
-    wanted = [one for one in sets.samples if not utility.models or one.name in utility.models]
-    found, table = measure_utility(
-        wanted,
-        sets.training,
-        sets.real,
-        conditions(images.classes),
-        classifier.model_dump(mode="json"),
-        utility.model_dump(mode="json"),
-        folder=models,
-        seed=evaluation.seed,
-    )
+    training = store_set(images, images.rows(split="train"), "training")
+    wanted = {
+        "models": utility.models or evaluation.models,
+        "samples": images_wanted(len(training), utility.shares),
+    }
+    own = evaluation.model_copy(update=wanted)
+    sets = gather_sets(images, models, stores, stores_224, kept, own)
+    with alone():
+        found, table = measure_utility(
+            sets.samples,
+            training,
+            sets.real,
+            conditions(images.classes),
+            classifier.model_dump(mode="json"),
+            utility.model_dump(mode="json"),
+            folder=arms,
+            seed=evaluation.seed,
+        )
     return found.record(), table
 
 
-def gather_scores(reports: Path, models: Path, *found: Record) -> tuple[pd.DataFrame, Record]:
+def gather_scores(
+    reports: Path, models: Path, evaluation: EvaluationParameters, *found: Record
+) -> tuple[pd.DataFrame, Record]:
     """Put together what all parts found, those of earlier runs too where they still hold.
 
     Args:
         reports: The reporting folder, whose `evaluation` folder has what each part found.
         models: The models' folder, to see which findings are out of date.
+        evaluation: The release gate.
         found: Nothing but what has to be there first.
     """
     from cxr_pipeline.evaluation.scorecard import gather
+    from cxr_pipeline.evaluation.kept_files import read_json
+    from cxr_pipeline.evaluation.measured import findings_from
 
-    scores, facts = gather(reports / "evaluation", models)
+    parts = [findings_from(read_json(path)) for path in sorted(reports.glob("evaluation/*.json"))]
+    scores, facts = gather(parts, models, max_memorised=evaluation.max_memorised)
     for model, rows in scores.groupby("model"):
         with tracking.nested_run(f"scores of {model}", {}):
             tracking.log_metrics(0, dict(zip(rows["metric"], rows["value"], strict=True)))
     return scores, facts
 
 
-def write_cards(scores: pd.DataFrame, facts: Record, reports: Path, models: Path) -> None:
+def write_cards(reports: Path, models: Path, *written_before: object) -> None:
     """Write a model card and a data sheet beside each model's weights."""
-    from cxr_pipeline.evaluation.cards import write_cards as write
+    from cxr_pipeline.data.files import write_bytes
+    from cxr_pipeline.evaluation.cards import data_sheet, model_card
+    from cxr_pipeline.evaluation.evaluated import trained_models
+    from cxr_pipeline.evaluation.kept_files import read_json
+    from cxr_pipeline.evaluation.score_files import read_scores
 
-    write(scores, facts, reports, models)
+    scores = read_scores(reports)
+    for name in trained_models(models):
+        config = read_json(models / name / "config.json")
+        write_bytes(models / name / "MODEL_CARD.md", model_card(config, scores).encode())
+        write_bytes(models / name / "DATASHEET.md", data_sheet(config, scores, {}).encode())
 
 
 def export_audited(
     sets: Any,
     flags: Mapping[str, npt.NDArray[np.bool_]],
     found: Record,
+    models: Path,
+    reports: Path,
     parameters: EvaluationParameters,
     released: Path,
     report: object,
@@ -250,12 +302,11 @@ def export_audited(
 def _judge(config: Record, weights: Record, classifier: ClassifierParameters) -> Any:
     """The classifier that is kept, on the device that it is trained on."""
     from cxr_pipeline.training.classifier import ImageClassifier
-    from cxr_pipeline.training.saved_model import require_own_weights
 
-    require_own_weights(config, weights)
     return ImageClassifier(config, weights, accelerator=classifier.accelerator)
 
 
 def _macro(scores: pd.DataFrame) -> dict[str, float]:
     mean = scores[scores["finding"] == "mean"]
-    return {f"classifier/{row.metric}": float(row.value) for row in mean.itertuples()}
+    named = zip(mean["metric"], mean["value"].astype(float), strict=True)
+    return {f"classifier/{metric}": value for metric, value in named}

@@ -20,13 +20,17 @@ from cxr_pipeline.pipelines.evaluation.nodes import (
 
 PARTS = ("fidelity", "agreement", "memorisation", "utility")
 
+ROOMS = {"fidelity": "evaluation", "agreement": "evaluation"}
+"""Parts that lie in a namespace of another name."""
+
 JUDGE = ["classifier.config", "classifier.weights"]
 SETTINGS = ["params:evaluation", "params:classifier"]
 
 
 def create_classifier() -> Pipeline:
     """Chain the nodes that train and score the classifier of findings."""
-    return Pipeline(
+    return _within(
+        "classifier",
         [
             Node(
                 train_classifier,
@@ -36,149 +40,91 @@ def create_classifier() -> Pipeline:
             ),
             Node(loss_chart, "classifier.history", "classifier.losses", name="draw_losses"),
             Node(
-                score_on_held_out,
-                ["images", *JUDGE, *SETTINGS],
-                "classifier.scores",
-                name="score",
+                score_on_held_out, ["images", *JUDGE, *SETTINGS], "classifier.scores", name="score"
             ),
         ],
-        namespace="classifier",
-        prefix_datasets_with_namespace=False,
     )
 
 
-def create_evaluation(
-    parts: Collection[str] = PARTS, trained: Sequence[str] = ()
-) -> tuple[Pipeline, list[str]]:
-    """Chain the nodes that evaluate models, and those that export their samples.
+def create_evaluation(parts: Collection[str] = PARTS, trained: Sequence[str] = ()) -> Pipeline:
+    """Chain the nodes that evaluate models.
 
     Args:
         parts: Which of `PARTS`.
         trained: Models that the same run trains; it waits for them. Others are evaluated as they
             were left by earlier runs.
-
-    Returns:
-        The pipeline, and its data sets that the report waits for.
     """
+    sources = ["images", "models", "image_stores", "image_stores_224", "evaluation.kept"]
+    trained_before = [f"{model}.samples" for model in trained]
     sets = Node(
         gather_sets,
-        [
-            "images",
-            "models",
-            "image_stores",
-            "image_stores_224",
-            "evaluation.kept",
-            "params:evaluation",
-            *(f"{model}.samples" for model in trained),
-        ],
+        [*sources, "params:evaluation", *trained_before],
         "evaluation.sets",
         name="gather_sets",
     )
-    chosen = [(name, *_PARTS[name]) for name in PARTS if name in parts]
-    found = [nodes[0].outputs[0] for _, _, nodes in chosen]
+    made = {
+        "fidelity": Node(
+            measure_fidelity,
+            ["evaluation.sets", *JUDGE, *SETTINGS, "evaluation.kept"],
+            "evaluation.fidelity",
+            name="measure_fidelity",
+        ),
+        "agreement": Node(
+            judge_agreement,
+            ["evaluation.sets", *JUDGE, *SETTINGS],
+            ["evaluation.agreement", "evaluation.agreement_by_finding"],
+            name="judge_agreement",
+        ),
+        "memorisation": Node(
+            audit_memorisation,
+            ["evaluation.sets", "images", *JUDGE, *SETTINGS, "evaluation.kept"],
+            [
+                "memorisation.found",
+                "memorisation.power",
+                "memorisation.distances",
+                "memorisation.closest_pairs",
+                "memorisation.flags",
+            ],
+            name="audit",
+        ),
+        "utility": Node(
+            train_each_arm,
+            [*sources, *SETTINGS, "params:utility", "utility.models", *trained_before],
+            ["utility.found", "utility.differences"],
+            name="train_each_arm",
+        ),
+    }
+    chosen = {part: made[part] for part in PARTS if part in parts}
     scores = Node(
         gather_scores,
-        ["reports", "models", *found],
+        ["reports", "models", "params:evaluation", *(node.outputs[0] for node in chosen.values())],
         ["evaluation.scores", "evaluation.facts"],
         name="gather_scores",
     )
     cards = Node(
         write_cards,
-        ["evaluation.scores", "evaluation.facts", "reports", "models"],
+        ["reports", "models", "evaluation.scores", "evaluation.facts"],
         None,
         name="write_cards",
     )
-    inner = {
-        namespace: Pipeline(nodes, namespace=namespace, prefix_datasets_with_namespace=False)
-        for _, namespace, nodes in chosen
-        if namespace != "evaluation"
-    }
-    own = [node for _, namespace, nodes in chosen if namespace == "evaluation" for node in nodes]
-    whole = Pipeline(
-        [sets, *own, scores, cards], namespace="evaluation", prefix_datasets_with_namespace=False
-    )
-    return sum(inner.values(), whole), ["evaluation.scores"]
+    # What the sets are for; utility draws more images of its own.
+    gathered = [sets] if {*chosen} - {"utility"} else []
+    pipelines = [_within("evaluation", gathered), _within("scorecard", [scores, cards])]
+    pipelines += [_within(ROOMS.get(part, part), [node]) for part, node in chosen.items()]
+    return sum(pipelines, Pipeline([]))
 
 
 def create_export() -> Pipeline:
     """The release gate and the export, once all else is written."""
-    return Pipeline(
-        [
-            Node(
-                export_audited,
-                [
-                    "evaluation.sets",
-                    "memorisation.flags",
-                    "memorisation.found",
-                    "params:evaluation",
-                    "released",
-                    "report",
-                ],
-                None,
-                name="export",
-            )
-        ],
-        namespace="memorisation",
-        prefix_datasets_with_namespace=False,
+    sources = ["evaluation.sets", "memorisation.flags", "memorisation.found", "models", "reports"]
+    export = Node(
+        export_audited,
+        [*sources, "params:evaluation", "released", "report"],
+        None,
+        name="export",
     )
+    return _within("release", [export])
 
 
-_PARTS: dict[str, tuple[str, list[Node]]] = {
-    "fidelity": (
-        "evaluation",
-        [
-            Node(
-                measure_fidelity,
-                ["evaluation.sets", *JUDGE, *SETTINGS, "evaluation.kept"],
-                "evaluation.fidelity",
-                name="measure_fidelity",
-            )
-        ],
-    ),
-    "agreement": (
-        "evaluation",
-        [
-            Node(
-                judge_agreement,
-                ["evaluation.sets", *JUDGE, *SETTINGS],
-                ["evaluation.agreement", "evaluation.agreement_by_finding"],
-                name="judge_agreement",
-            )
-        ],
-    ),
-    "memorisation": (
-        "memorisation",
-        [
-            Node(
-                audit_memorisation,
-                ["evaluation.sets", *JUDGE, *SETTINGS, "evaluation.kept"],
-                [
-                    "memorisation.found",
-                    "memorisation.power",
-                    "memorisation.distances",
-                    "memorisation.closest_pairs",
-                    "memorisation.flags",
-                ],
-                name="audit",
-            )
-        ],
-    ),
-    "utility": (
-        "utility",
-        [
-            Node(
-                train_each_arm,
-                [
-                    "evaluation.sets",
-                    "images",
-                    "params:classifier",
-                    "params:utility",
-                    "params:evaluation",
-                    "utility.models",
-                ],
-                ["utility.found", "utility.differences"],
-                name="train_each_arm",
-            )
-        ],
-    ),
-}
+def _within(namespace: str, nodes: list[Node]) -> Pipeline:
+    return Pipeline(nodes, namespace=namespace, prefix_datasets_with_namespace=False)
