@@ -183,9 +183,30 @@ def preflight(pipeline, catalog, **changes):
     hooks.before_pipeline_run({}, PIPELINES[pipeline], catalog)
 
 
-@pytest.mark.parametrize("pipeline", PIPELINES)
+EVALUATING = ("evaluation", "memorisation", "utility")
+
+
+@pytest.mark.parametrize("pipeline", [name for name in PIPELINES if name not in EVALUATING])
 def test_the_configuration_as_it_is_passes(pipeline, catalog):
     preflight(pipeline, catalog)
+
+
+@pytest.mark.parametrize("pipeline", EVALUATING)
+def test_an_evaluation_needs_something_to_evaluate(pipeline, catalog, tmp_path):
+    with pytest.raises(ValueError, match="there is nothing to evaluate"):
+        preflight(pipeline, catalog)
+    preflight(pipeline, catalog, evaluation={"synthetic_dir": str(tmp_path)})
+    with pytest.raises(ValueError, match="no trained vae"):
+        preflight(pipeline, catalog, evaluation={"models": ["vae"]})
+
+
+def test_a_classifier_of_other_parameters_is_refused(catalog):
+    folder = Path(catalog["classifier.checkpoints"]._filepath)
+    own = parameters_with().classifier.model_dump(mode="json")
+    identity = {"model": "classifier", "precision": "32-true", **own_identity(own)}
+    save_checkpoint(folder, identity=identity)
+    with pytest.raises(ValueError, match=r"is of another run .*learning_rate was"):
+        preflight("classifier", catalog, classifier={"learning_rate": 0.5})
 
 
 @pytest.mark.parametrize(

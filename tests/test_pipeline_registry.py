@@ -90,7 +90,31 @@ def test_the_contract_s_pipelines_are_there():
     assert {
         *("labels", "preprocessing", "gan", "vae", "gmvae", "reporting", "__default__"),
         *("vae_beta_sweep", "gmvae_sweep"),
+        *("evaluation", "classifier", "memorisation", "utility"),
     } <= set(PIPELINES)
+
+
+@pytest.mark.parametrize("name", ["evaluation", "memorisation", "__default__"])
+def test_nothing_is_exported_before_all_is_reported(name):
+    before = PIPELINES[name].to_nodes("release.export").nodes
+    assert {node.name for node in PIPELINES[name].nodes} - {node.name for node in before} <= {
+        "labels.draw_class_counts",
+        "labels.draw_cooccurrence",
+        "classifier.draw_losses",
+        "scorecard.write_cards",
+        *(f"{model}.draw_losses" for model in ("gan", "vae", "gmvae")),
+    }
+
+
+def test_everything_is_evaluated_once_its_models_are_trained():
+    before = {
+        node.name for node in PIPELINES["__default__"].to_nodes("evaluation.gather_sets").nodes
+    }
+    assert {"gan.draw_samples", "vae.draw_samples", "gmvae.draw_samples"} <= before
+    before = {
+        node.name for node in PIPELINES["__default__"].to_nodes("utility.train_each_arm").nodes
+    }
+    assert {"gan.draw_samples", "vae.draw_samples", "gmvae.draw_samples"} <= before
 
 
 @pytest.mark.parametrize("name", ["gan", "vae", "gmvae", "vae_beta_sweep", "gmvae_sweep"])

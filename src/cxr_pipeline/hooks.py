@@ -20,7 +20,6 @@ from cxr_pipeline import tracking
 from cxr_pipeline.data.sources import require_data_folder
 from cxr_pipeline.evaluation.closing import closing_message
 from cxr_pipeline.parameters import Parameters, check_parameters, source_digest
-from cxr_pipeline.parameters.training import TrainingParameters
 from cxr_pipeline.pipelines.sweeps.nodes import beta_members, checkpoint_folder, version_members
 
 logger = logging.getLogger(__name__)
@@ -53,9 +52,11 @@ class PreflightHooks:
         encoders = encoders_of(nodes, self.parameters)
         models = model_parameters(self.parameters)
         kept = [model for model in models if f"{model}.config" in pipeline.inputs()]
-        if not trainings and not encoders and not kept:
+        classifier = "classifier.train" in nodes
+        if not trainings and not encoders and not kept and not classifier:
             return
         # Only now: torch takes seconds to import.
+        from cxr_pipeline.evaluation.preflight import check_evaluation
         from cxr_pipeline.training.preflight import (
             check_encoder,
             check_kept_model,
@@ -75,8 +76,22 @@ class PreflightHooks:
             size = self.parameters.preprocessing.size if planned else None
             notes = check_training(model, own, checkpoints, image_size=size)
             interrupted = interrupted or tracking.run_to_continue(notes, alone=alone)
+        if classifier:
+            own = self.parameters.classifier.model_dump(mode="json")
+            checkpoints = Path(catalog["classifier.checkpoints"]._filepath)
+            notes = check_training("classifier", own, checkpoints)
+            # It has no run of its own: the command's is gone on with.
+            interrupted = interrupted or tracking.run_to_continue(notes, alone=True)
+            trainings.append(("classifier", own, checkpoints))
         for encoder in encoders:
             check_encoder(encoder, self.parameters.gmvae.weights)
+        if {"evaluation.gather_sets", "utility.train_each_arm"} & nodes:
+            check_evaluation(
+                Path(catalog["models"]._filepath),
+                wanted=self.parameters.evaluation.models,
+                synthetic_dir=self.parameters.evaluation.synthetic_dir,
+                to_be_trained=[model for model, _, _ in trainings if model in models],
+            )
         self.trainings = trainings
         self.context.mlflow.tracking.run.id = interrupted
 
@@ -109,7 +124,8 @@ class ProjectHooks:
         Models have a run each: the run itself, where it trains one, else runs beside it.
         """
         name = partial(run_name, run_params, pipeline, catalog.load("params:raw_dir"))
-        models = sorted({str(n.namespace) for n in pipeline.nodes if n.short_name == "train"})
+        trained = {str(n.namespace) for n in pipeline.nodes if n.short_name == "train"}
+        models = sorted(trained & tracking.TITLES.keys())
         alone = {tracking.MODEL_TAG: models[0]} if len(models) == 1 else {}
         commit = git_commit(Path(run_params["project_path"]))
         tracking.describe_run(
@@ -163,12 +179,7 @@ def check_raw_dir(raw_dir: Path, pipeline: Pipeline, catalog: CatalogProtocol[An
 
 def model_parameters(parameters: Parameters) -> dict[str, dict[str, Any]]:
     """The parameters of each model, in JSON's types."""
-    sections = {name: getattr(parameters, name) for name in type(parameters).model_fields}
-    return {
-        name: section.model_dump(mode="json")
-        for name, section in sections.items()
-        if isinstance(section, TrainingParameters)
-    }
+    return {name: own.model_dump(mode="json") for name, own in parameters.of_models().items()}
 
 
 def trainings_of(

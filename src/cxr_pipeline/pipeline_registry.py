@@ -1,11 +1,13 @@
 """The pipelines that `kedro run --pipeline=...` knows."""
 
+from collections.abc import Collection, Sequence
 from functools import partial
 
 from kedro.pipeline import Pipeline
 
 from cxr_pipeline.pipelines import (
     download,
+    evaluation,
     labels,
     preprocessing,
     prune,
@@ -27,6 +29,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         + preprocessing.create_pipeline("images_224", "gmvae.image_size"),
     }
     models = {model: training.create_pipeline(model) for model in TRAINERS}
+    classifier = before["images"] + evaluation.create_classifier()
     pipelines = {
         "sample_data": sample_data.create_pipeline(),
         "download": download.create_pipeline(),
@@ -42,12 +45,25 @@ def register_pipelines() -> dict[str, Pipeline]:
         "gmvae_sweep": before["images_224"]
         + sweeps.create_version_sweep()
         + reporting.create_pipeline(swept=["gmvae_sweep"]),
+        "classifier": classifier + reporting.create_pipeline(scored=["classifier.scores"]),
+        "evaluation": classifier + _evaluated(evaluation.PARTS),
+        "memorisation": classifier + _evaluated(["memorisation"]),
+        "utility": classifier + _evaluated(["utility"]),
         "reporting": reporting.create_pipeline(),
         "prune": prune.create_pipeline(),
         "__default__": before["images"]
         + preprocessing.create_pipeline("images_224", "gmvae.image_size", reports=False)
         + sum(models.values(), Pipeline([]))
-        + reporting.create_pipeline(list(models)),
+        + evaluation.create_classifier()
+        + _evaluated(evaluation.PARTS, list(models)),
     }
     shows = {node: partial(show_network, model) for node, model in NETWORKS.items()}
     return {name: described(pipeline, shows) for name, pipeline in pipelines.items()}
+
+
+def _evaluated(parts: Collection[str], trained: Sequence[str] = ()) -> Pipeline:
+    """Evaluate models, report, and export what passes the audit, if there is one."""
+    evaluated = evaluation.create_evaluation(parts, trained)
+    report = reporting.create_pipeline(trained, scored=["classifier.scores", "evaluation.scores"])
+    export = evaluation.create_export() if "memorisation" in parts else Pipeline([])
+    return evaluated + report + export

@@ -26,8 +26,8 @@ logger = logging.getLogger(__name__)
 
 LOCK = ".lock"
 
-TRAINING_NODES = ("train", "train_each_beta", "train_each_version")
-LONG_NODES = (*TRAINING_NODES, "download_data")
+TRAINING_NODES = ("train", "train_each_beta", "train_each_version", "train_each_arm")
+LONG_NODES = (*TRAINING_NODES, "download_data", "measure_fidelity", "audit")
 LONG_SAVES = ".features"
 """How the names of data sets end that are computed as they are saved."""
 

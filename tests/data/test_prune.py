@@ -4,11 +4,13 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cxr_pipeline.data.build import build_store
-from cxr_pipeline.data.prune import digests_left, prune_features, prune_stores
+from cxr_pipeline.data.prune import digests_left, prune_arrays, prune_features, prune_stores
 from cxr_pipeline.data.store import MANIFEST, open_store
+from cxr_pipeline.evaluation.kept_arrays import kept_rows
 
 
 @pytest.fixture(scope="module")
@@ -214,3 +216,26 @@ def test_whatever_is_no_feature_cache_is_left_alone(features, caplog):
     assert actions(table)["my_copy"] == "left alone"
     assert [path.name for path in root.iterdir()] == ["my_copy"]
     assert f"'{root / 'my_copy'}' is no feature cache: left alone" in caplog.messages
+
+
+def test_of_what_evaluations_kept_that_used_last_stays(tmp_path):
+    root = tmp_path / "kept"
+
+    def zeros(first: int, last: int):
+        return np.zeros(last - first)
+
+    def keep(kind: str, number: int):
+        kept_rows(root / kind, {"n": number}, 3, zeros, what="Rows")
+
+    for kind in ("features", "samples"):
+        for number in range(3):
+            keep(kind, number)
+    keys = sorted(root.glob("*/*/key.json"), key=lambda path: path.stat().st_mtime_ns)
+    for age, path in enumerate(reversed(keys)):
+        use(path, age)
+    oldest = keys[3].parent.name  # of the samples
+    keep("samples", json.loads((root / "samples" / oldest / "key.json").read_text())["n"])
+    table = prune_arrays(root, keep=2, dry_run=False)
+    assert sorted(table["action"]) == ["kept"] * 4 + ["removed"] * 2
+    assert actions(table)[oldest] == "kept"
+    assert {path.name for path in (root / "samples").iterdir()} == {oldest, keys[5].parent.name}

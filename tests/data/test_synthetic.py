@@ -99,6 +99,7 @@ def test_the_provenance_names_model_weights_data_seed_and_temperature(tmp_path, 
         "seed": 9,
         "temperature": 0.7,
         "images": 5,
+        "audited": False,
     }
 
 
@@ -113,3 +114,31 @@ def test_another_number_of_images_than_announced_is_refused(tmp_path, describe, 
     with pytest.raises(ValueError, match=r"zip\(\) argument 2 is (longer|shorter)"):
         write_raw_folder(describe(labels=[""] * count), tmp_path)
     assert not (tmp_path / "Data_Entry_synthetic.csv").exists()
+
+
+def test_of_an_audited_data_set_the_record_says_what_was_found_and_the_rest_keep_their_names(
+    tmp_path, pictures
+):
+    config = {
+        "model": "gan",
+        "image_size": 16,
+        "parameters": {"selection": {"findings": []}},
+        "weights_sha256": "ab" * 32,
+        "image_store_digest": "cd" * 32,
+        "steps": 400,
+    }
+    asked = ["Mass", "Nodule", "Edema", "Mass", "Hernia"]
+    audit = {"copies": 2, "left_out": 2}
+    folder = synthetic_folder(
+        iter(pictures), asked, config, seed=9, temperature=0.7, left_out={1, 3}, audit=audit
+    )
+    write_raw_folder(folder, tmp_path)
+    labels = read_labels(tmp_path)
+    assert labels["image"].tolist() == ["gan_000000.png", "gan_000002.png", "gan_000004.png"]
+    assert findings_text(labels).tolist() == ["Mass", "Edema", "Hernia"]
+    with Image.open(find_images(tmp_path)["gan_000002.png"].path) as image:
+        assert np.array_equal(np.asarray(image), pictures[2])
+    record = json.loads((tmp_path / "provenance.json").read_text())
+    assert record["images"] == 3
+    assert record["audited"] is True
+    assert (record["copies"], record["left_out"]) == (2, 2)

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 from plotly.offline import get_plotlyjs
+from tests.evaluation.scores import SUBJECTS, save_scores
 
 from cxr_pipeline.data.class_counts import (
     count_classes,
@@ -262,7 +263,7 @@ def test_what_is_linked_to_is_there_once(page):
     assert len(set(page.ids)) == len(page.ids)
     targets = [address[1:] for address in page.addresses if address.startswith("#")]
     assert set(targets) <= set(page.ids)
-    parts = ["models", "paper", "data", *MODELS, "sweeps", "parameters", "times"]
+    parts = ["models", "scores", "paper", "data", *MODELS, "sweeps", "parameters", "times"]
     assert targets[: len(parts) + 1] == [*parts, "environment"]
 
 
@@ -395,15 +396,68 @@ def test_a_damaged_configuration_is_named(folders):
         render_report(reports, models)
 
 
-def test_scores_are_shown_once_there_are_any(folders):
+def test_scores_stand_near_the_top_the_models_side_by_side(folders):
     reports, models = folders
-    assert "scores" not in Page(render_report(reports, models)).ids
+    save_scores(reports, models)
+    html = render_report(reports, models)
+    page = Page(html)
+    assert (
+        html.index('id="models"') < html.index('aria-label="Scorecard"') < html.index('id="paper"')
+    )
+    assert ["metric", "gan", "vae", "gmvae", "folder", "real images", "images"] in page.rows
+    (row,) = (row for row in page.rows if row[0].startswith("Frechet distance, random"))
+    assert [" ".join(cell.split()) for cell in row[1:]] == [
+        "0.41 [0.36, 0.46]",
+        "0.38 [0.33, 0.43]",
+        "0.50 [0.45, 0.55]",
+        "0.12 [0.07, 0.17]★ best, as real",
+        "0.12 [0.07, 0.17]",
+        "26",
+    ]
+    text = spoken(page)
+    assert "The release gate of gan is closed: 15.0% of 256 samples" in text
+    assert "1. not" not in text  # the list counts by itself
+    assert "it was not asked for findings: set gan.conditional=true" in text
+    assert {
+        "Fidelity and diversity by metric and extractor",
+        "Memorisation by metric",
+        "The classifier, finding by finding",
+        "Agreement of samples with the findings asked for",
+        "What each arm changes for a classifier",
+        "Distances to the nearest training image",
+        *(f"Closest pairs of {name}" for name in SUBJECTS),
+    } <= set(page.images)
+    assert ["flipped", "13", "100% [85%, 100%]", "69% [54%, 79%]"] in page.rows
+    assert "evaluation" not in missing(page)
+
+
+def test_scores_of_some_parts_alone_hide_no_others(folders):
+    reports, models = folders
     (reports / "evaluation.csv").write_text(
-        "model,metric,value,low,high,n\ngan,kid,0.0123456,0.01,0.02,64\n"
+        "model,metric,value,low,high,n\ngan,fidelity/new/random,0.0123456,0.01,0.02,64\n"
     )
     page = Page(render_report(reports, models))
-    assert ["gan", "kid", "0.01235", "0.01", "0.02", "64"] in page.rows
-    assert "scores" in page.ids
+    (row,) = (row for row in page.rows if row[0].startswith("new, random"))
+    assert " ".join(row[1].split()) == "0.012 [0.010, 0.020]"
+    assert "evaluation" not in missing(page)
+    assert "Closest pairs" not in spoken(page)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("evaluation.csv", "model,metric\n", "lacks the column value"),
+        ("evaluation.json", "{", "is damaged"),
+        ("evaluation/utility.csv", "", "is damaged"),
+    ],
+)
+def test_damaged_scores_are_named(folders, one_line_error, name, content, said):
+    reports, models = folders
+    save_scores(reports, models)
+    (reports / name).write_text(content)
+    message = one_line_error(render_report, reports, models)
+    assert said in message
+    assert str(reports / name) in message
 
 
 def test_tables_hold_the_numbers_with_commas_and_blanks_where_none_is(page):
@@ -521,7 +575,7 @@ def test_an_empty_project_says_which_command_makes_each_part(tmp_path):
     assert page.charts == {}
     of_data = [*["labels"] * 4, *["preprocessing"] * 2]
     after = [*["reporting"] * 4, "gan", "gan"]
-    assert missing(page) == [*of_data, *MODELS, *SWEEPS, *after]
+    assert missing(page) == ["evaluation", *of_data, *MODELS, *SWEEPS, *after]
 
 
 def test_plotly_is_not_carried_where_it_has_nothing_to_draw(empty):
@@ -544,6 +598,7 @@ def test_missing_parts_name_their_commands_and_hide_no_others(folders, page):
     (reports / "training_times.csv").write_text("model,images_per_second\n")  # of no model
     left = Page(render_report(reports, models))
     assert missing(left) == [
+        "evaluation",
         *("labels", "labels", "preprocessing", "gan", "vae", "vae", "vae", "gmvae"),
         *("vae_beta_sweep", "gmvae_sweep", "reporting", "reporting", "gan"),
     ]

@@ -7,6 +7,11 @@ from tests.parameters.configuration import PROJECT
 from cxr_pipeline.parameters import check_parameters
 from cxr_pipeline.settings import CONFIG_LOADER_ARGS
 
+CLASSIFIER = (
+    "network", "image_size", "epochs", "batch_size", "learning_rate", "log_every",
+    "checkpoint_every",
+)  # fmt: skip
+
 
 @pytest.fixture
 def load(monkeypatch):
@@ -57,6 +62,10 @@ def test_cxr14_changes_what_it_names_and_nothing_else(load):
         "vae.learning_rate",
         "gmvae.learning_rate",
         "gmvae.weights",
+        *(f"classifier.{name}" for name in CLASSIFIER),
+        *(f"evaluation.{name}" for name in ("splits", "images", "samples", "kid_subset")),
+        "evaluation.max_memorised",
+        "utility.epochs",
     }
 
 

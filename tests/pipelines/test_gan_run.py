@@ -382,6 +382,6 @@ def test_the_report_needs_no_other_file(finished):
     assert page.count("<img ") == page.count('src="data:image/webp;base64,')
     assert not re.search(r'(src|href)="(?!data:|#)', page)
     missing = re.findall(r"Not made yet: <code>kedro run --pipeline=(\w+)<", page)
-    assert missing == ["vae", "gmvae", "vae_beta_sweep", "gmvae_sweep"]
+    assert missing == ["evaluation", "vae", "gmvae", "vae_beta_sweep", "gmvae_sweep"]
     config = json.loads(data(finished, "06_models/gan/config.json").read_text())
     assert page.count("<strong>Warning:</strong>") == len(config["warnings"])

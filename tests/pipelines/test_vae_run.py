@@ -129,7 +129,7 @@ def test_the_page_shows_the_vae_and_says_what_went_wrong(reports, config):
     for text in ("Samples from the prior and from the mixture", "Losses of the VAE"):
         assert f'alt="{text}"' in page
     missing = re.findall(r"Not made yet: <code>kedro run --pipeline=(\w+)<", page)
-    assert missing == ["gan", "gmvae", "vae_beta_sweep", "gmvae_sweep"]
+    assert missing == ["evaluation", "gan", "gmvae", "vae_beta_sweep", "gmvae_sweep"]
     assert "Beta 0.1, Z = 1024; images are drawn from the mixture." in page
     assert page.count("<strong>Warning:</strong>") == len(config["warnings"])
     (times,) = pd.read_csv(reports / "training_times.csv").to_dict("records")

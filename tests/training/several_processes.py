@@ -14,7 +14,7 @@ from tests.training.tasks import coarse_pictures, examples_of, gan_task, vae_tas
 from tests.training.test_gmvae import make_examples, make_task
 from torch import nn
 
-from cxr_pipeline.training.distributed import agreed_signal, join, processes
+from cxr_pipeline.training.distributed import agreed_signal, alone, join, processes
 from cxr_pipeline.training.engine import train
 from cxr_pipeline.training.feed import Feed
 from cxr_pipeline.training.session import begin
@@ -54,6 +54,9 @@ def main(folder):
         train_gan(own / "whole", own, steps=STEPS + 1, resume="auto" if rank else True)
     except ValueError as error:
         (own / "apart.txt").write_text(str(error))
+    if rank == 0:
+        with alone():
+            train_gan(folder / "alone", own, seed=1)
     torch.distributed.destroy_process_group()
 
 

@@ -117,6 +117,16 @@ def test_rank_0_alone_writes_and_tells(folder):
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_rank_0_can_train_by_itself_while_the_others_wait(folder, tmp_path):
+    several_processes.train_gan(tmp_path / "checkpoint", tmp_path, seed=1)
+    by_itself, history, told = kept(folder / "0/made_seed")
+    expected, expected_history, _ = kept(tmp_path / "made_seed")
+    assert all(torch.equal(by_itself[name], expected[name]) for name in expected)
+    assert history == expected_history
+    assert told
+    assert not (folder / "1/made_seed.json").exists()
+
+
 # -- what they agree on --------------------------------------------------------------------------
 
 

@@ -334,3 +334,10 @@ def test_arguments_of_another_type_are_refused_by_name(plain, arguments, named, 
 def test_a_finding_that_is_no_name_is_unknown(conditional, one_line_error):
     message = one_line_error(lambda: conditional.sample(1, findings=[3]))
     assert message.startswith("unknown finding 3: the model knows")
+
+
+@pytest.mark.parametrize("first", [0, 1, BATCH - 1, BATCH, BATCH + 2])
+def test_pictures_from_a_later_one_on_are_those_of_the_whole(plain, first):
+    whole = np.stack(list(plain.pictures(BATCH + 5, seed=1)))
+    rest = np.stack(list(plain.pictures(BATCH + 5, seed=1, first=first)))
+    assert np.array_equal(rest, whole[first:])

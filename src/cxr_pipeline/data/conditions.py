@@ -54,8 +54,8 @@ def multi_hot(labels: Sequence[str], entries: Sequence[str]) -> Tensor:
     for label, row in zip(labels, rows, strict=True):
         if not label:
             raise ValueError(
-                "a conditional model needs labelled images, but some have none: leave them out by "
-                "the model's selection.findings, or set conditional=false"
+                "a conditional model, or classifier, needs labelled images, but some have none: "
+                "leave them out by its selection.findings, or set the model's conditional=false"
             )
         for name in label.split(SEPARATOR):
             if name in places:

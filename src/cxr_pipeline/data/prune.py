@@ -30,10 +30,15 @@ class Kind(NamedTuple):
     name: str
     files: tuple[str, ...]
     """Patterns; a folder without any such file is no version."""
+    manifest: str = MANIFEST
+    """The file that is written or touched when the version is used."""
 
 
 STORE = Kind("image store", (MANIFEST, INDEX, QUARANTINE, "shard_*.npy", "shard_*.json"))
 FEATURES = Kind("feature cache", (MANIFEST, "shard_*.npy"))
+KEY = "key.json"
+ARRAYS = Kind("kept arrays", (KEY, "rows_*.npy"), KEY)
+"""See `evaluation.kept_arrays`."""
 
 
 class Version(NamedTuple):
@@ -92,6 +97,22 @@ def prune_features(
     return _prune(root, FEATURES, has_images, keep=keep, dry_run=dry_run)
 
 
+def prune_arrays(root: Path, *, keep: int, dry_run: bool) -> pd.DataFrame:
+    """Remove what evaluations kept (samples drawn, features of images) and did not use lately.
+
+    Args:
+        root: The folder that holds them, by their kinds.
+        keep: How many to keep of each kind, those used last.
+        dry_run: Only say what would be removed.
+
+    Returns:
+        As `prune_stores` does.
+    """
+    kinds = [path for path in sorted(root.iterdir()) if path.is_dir()]
+    tables = [_prune(kind, ARRAYS, lambda _: True, keep=keep, dry_run=dry_run) for kind in kinds]
+    return pd.concat([version_table([]), *tables])
+
+
 def digests_left(root: Path, pruned: pd.DataFrame) -> set[str]:
     """Read the digests of the image stores that `prune_stores` kept, or would keep."""
     left = pruned["version"][~pruned["action"].isin([REMOVED, WOULD_REMOVE])]
@@ -116,7 +137,7 @@ def _prune(
         version = Version(kind.name, path.name, _last_used(kind, path), _size(path), action)
         if action == REMOVED:
             # First, so that a removal cut short leaves nothing that passes for a finished version.
-            (path / MANIFEST).unlink(missing_ok=True)
+            (path / kind.manifest).unlink(missing_ok=True)
             shutil.rmtree(path)
         versions.append(version)
         say_if_gone(version)
@@ -152,7 +173,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
 
 
 def _last_used(kind: Kind, path: Path) -> datetime:
-    manifest = path / MANIFEST
+    manifest = path / kind.manifest
     dated = [manifest] if _is_version(kind, path) and manifest.is_file() else _all_in(path)
     return datetime.fromtimestamp(max(entry.lstat().st_mtime for entry in dated), UTC)
 

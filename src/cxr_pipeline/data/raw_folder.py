@@ -11,6 +11,8 @@ import pandas as pd
 from cxr_pipeline.data.files import flush, make_folder, write_bytes, write_json
 
 PROVENANCE = "provenance.json"
+FRESH, OLD = ".images.part", ".images.old"
+"""Images on their way in and out."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ def write_raw_folder(content: RawFolder, folder: Path) -> None:
         content: What to write.
         folder: Where; other files in it are left alone.
     """
-    images, fresh = folder / "images", folder / ".images.part"
+    images, fresh = folder / "images", folder / FRESH
     shutil.rmtree(fresh, ignore_errors=True)
     make_folder(fresh)
     for name, data in content.images:
@@ -51,7 +53,7 @@ def write_raw_folder(content: RawFolder, folder: Path) -> None:
     for path in fresh.iterdir():
         flush(path)
     flush(fresh)
-    old = folder / ".images.old"
+    old = folder / OLD
     shutil.rmtree(old, ignore_errors=True)
     if images.exists():
         images.replace(old)
@@ -61,3 +63,18 @@ def write_raw_folder(content: RawFolder, folder: Path) -> None:
     if content.provenance:
         write_json(folder / PROVENANCE, content.provenance)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def remove_raw_folder(folder: Path, label_file: str) -> None:
+    """Remove a data set that was written, if there is one; other files in the folder stay.
+
+    Args:
+        folder: Where it is.
+        label_file: Name of its CSV.
+    """
+    for name in (label_file, PROVENANCE):
+        (folder / name).unlink(missing_ok=True)
+    for name in ("images", FRESH, OLD):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    if folder.is_dir():
+        flush(folder)

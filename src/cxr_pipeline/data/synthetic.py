@@ -1,6 +1,6 @@
 """Synthetic images as a data set in the raw layout, with their origin on record."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,8 @@ def synthetic_folder(
     *,
     seed: int,
     temperature: float,
+    left_out: Collection[int] = (),
+    audit: Mapping[str, Any] | None = None,
 ) -> RawFolder:
     """Describe synthetic images in NIH's own columns.
 
@@ -33,17 +35,21 @@ def synthetic_folder(
         config: The `config.json` of the model that draws them.
         seed: The seed they are drawn with.
         temperature: The temperature they are drawn at.
+        left_out: Numbers of images that are not to be in it; the others keep their names.
+        audit: What was found when they were compared with training images, in JSON's types; None
+            of images that were not.
     """
     model, size, count = config["model"], config["image_size"], len(labels)
-    names = [f"{model}_{number:06d}.png" for number in range(count)]
+    kept = [number for number in range(count) if number not in left_out]
+    names = {number: f"{model}_{number:06d}.png" for number in kept}
     selected = config["parameters"]["selection"]["findings"]
     shared = selected[0] if len(selected) == 1 else ""
     table = pd.DataFrame(
         {
-            "Image Index": names,
-            "Finding Labels": [label or shared for label in labels],
+            "Image Index": list(names.values()),
+            "Finding Labels": [labels[number] or shared for number in kept],
             "Follow-up #": 0,
-            "Patient ID": range(1, count + 1),
+            "Patient ID": [number + 1 for number in kept],
             "Patient Age": "",
             "Patient Gender": "",
             "View Position": "",
@@ -61,11 +67,19 @@ def synthetic_folder(
         "steps": config["steps"],
         "seed": seed,
         "temperature": temperature,
-        "images": count,
+        "images": len(kept),
+        "audited": audit is not None,
+        **(audit or {}),
     }
+
+    def encoded() -> Iterator[tuple[str, bytes]]:
+        for number, image in zip(range(count), images, strict=True):
+            if number in names:
+                yield names[number], encode_png(image)
+
     return RawFolder(
         label_file=LABEL_FILE,
         table=table,
-        images=((name, encode_png(image)) for name, image in zip(names, images, strict=True)),
+        images=encoded(),
         provenance=provenance,
     )

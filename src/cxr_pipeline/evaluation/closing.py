@@ -17,6 +17,7 @@ from cxr_pipeline.evaluation.against_paper import (
     paper_images_per_second,
     paper_name,
 )
+from cxr_pipeline.evaluation.closing_scores import scores_message
 from cxr_pipeline.evaluation.kept_files import read_csv, read_json
 from cxr_pipeline.evaluation.page_tables import written
 
@@ -45,6 +46,7 @@ Made = Mapping[str, Path]
 # What to look at first, in this order; `*` stands for a model.
 PLACES = (
     ("everything on one page", "report"),
+    ("the scores", "evaluation.scores"),
     ("synthetic chest X-rays", "*.samples"),
     ("the same as a data set", "*.synthetic"),
     ("weights and settings", "*.weights"),
@@ -244,5 +246,6 @@ PARTS: tuple[Callable[[Made], str], ...] = (
     _parameters,
     _models,
     _sweeps,
+    scores_message,
     _look,
 )

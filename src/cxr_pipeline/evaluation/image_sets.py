@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cxr_pipeline.data.files import json_digest
+
 REAL = "real"
 """What real images are called where sets are named."""
 
@@ -32,9 +34,11 @@ class ImageSet:
         return len(self.pixels)
 
     def take(self, places: npt.NDArray[np.int64]) -> "ImageSet":
-        """Take some of the images, in that order."""
+        """Take some of the images, in that order; the facts tell the sets apart."""
         labels = tuple(self.labels[place] for place in places)
-        return ImageSet(self.name, self.pixels[places], self.groups[places], labels, self.facts)
+        taken = json_digest([self.facts.get("taken"), places.tolist()])
+        facts = self.facts | {"taken": taken}
+        return ImageSet(self.name, self.pixels[places], self.groups[places], labels, facts)
 
 
 def halves(

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr_pipeline.data.files import json_digest, write_array, write_json
+from cxr_pipeline.data.prune import KEY
 from cxr_pipeline.training.progress import progress
 
 logger = logging.getLogger(__name__)
@@ -28,8 +29,8 @@ def kept_rows(
 
     Args:
         folder: Where arrays are kept, each in a folder named by the digest of its key.
-        key: What the rows follow from, in JSON's types.
-        count: Rows, N.
+        key: What the rows follow from, in JSON's types, whatever their number.
+        count: Rows, N; of more, only those that are lacking are made.
         make: Makes some of them.
         what: What they are, for messages.
         block: Rows to a file.
@@ -39,12 +40,12 @@ def kept_rows(
     """
     place = folder / json_digest([dict(key), block])[:16]
     spans = [(first, min(first + block, count)) for first in range(0, count, block)]
-    files = [place / f"rows_{first:08d}.npy" for first, _ in spans]
+    files = [place / f"rows_{first:08d}_{last:08d}.npy" for first, last in spans]
     absent = [number for number, path in enumerate(files) if not path.is_file()]
     if absent:
         done = count - sum(spans[number][1] - spans[number][0] for number in absent)
         logger.info("%s: %d of %d images to do", what, count - done, count)
-        write_json(place / "key.json", dict(key))
+        write_json(place / KEY, dict(key))
         with progress(count, done, unit="image") as report:
             for number in absent:
                 first, last = spans[number]
@@ -52,4 +53,5 @@ def kept_rows(
                 write_array(files[number], make(first, last))
                 done += last - first
                 report(done, {}, (last - first) / (time.perf_counter() - began))
+    (place / KEY).touch()  # used now: see `data.prune`
     return np.concatenate([np.load(path, allow_pickle=False) for path in files])

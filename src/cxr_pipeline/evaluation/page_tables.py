@@ -1,6 +1,6 @@
 """Tables as a page shows them: every cell a text, numbers with commas and few digits."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
 from pathlib import Path
@@ -79,3 +79,23 @@ def written(cell: Any) -> str:
         whole = isinstance(cell, Integral) or abs(number) >= 1000
         return f"{number:,.0f}" if whole else f"{number:.4g}"
     return str(cell)
+
+
+def power_table(power: pd.DataFrame) -> Table:
+    """Lay the audit's power out: a row a change, a column a space with the share that was found.
+
+    Args:
+        power: `evaluation/memorisation_power.csv`.
+    """
+    spaces = list(dict.fromkeys(power["space"]))
+    found = {(row["change"], row["space"]): row for row in power.to_dict("records")}
+    rows = []
+    for change in dict.fromkeys(power["change"]):
+        own = [found.get((change, space)) for space in spaces]
+        planted = next(row["planted"] for row in own if row is not None)
+        rows.append([str(change), f"{planted:,}", *(_share(row) for row in own)])
+    return Table(["change", "images", *spaces], [False, *[True] * (1 + len(spaces))], rows)
+
+
+def _share(row: Mapping[Any, Any] | None) -> str:
+    return "" if row is None else f"{row['share']:.0%} [{row['low']:.0%}, {row['high']:.0%}]"

@@ -28,6 +28,7 @@ from cxr_pipeline.evaluation.page_pictures import (
     picture,
     rows_of,
 )
+from cxr_pipeline.evaluation.page_scores import page_scores
 from cxr_pipeline.evaluation.page_tables import (
     Table,
     as_table,
@@ -84,7 +85,9 @@ def render_report(reports: Path, models: Path) -> str:
         image_accounting=read_table(reports / "image_accounting.csv"),
         models=shown,
         sweeps=sweeps,
-        scores=read_table(reports / "evaluation.csv"),
+        scores=page_scores(
+            reports, {model["name"]: model["config"] for model in shown if model["config"]}
+        ),
         parameter_counts=read_table(reports / "parameter_counts.csv"),
         gmvae_versions=parted(versions, TABLE_4_COLUMNS) if versions else (None, None),
         decoder_layers={

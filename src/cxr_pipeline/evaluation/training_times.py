@@ -32,6 +32,8 @@ def training_times(models: Path) -> pd.DataFrame:
     rows = []
     for path in sorted(models.glob("*/config.json")):
         config = read_json(path)
+        if "architecture" not in config:
+            continue  # the classifier of findings: Table 5 is of generative models
         name = paper_name(config)
         environment = config["environment"]
         rows.append(

@@ -31,6 +31,7 @@ from cxr_pipeline.parameters.models import (
     VaeBetaSweepParameters,
     VaeParameters,
 )
+from cxr_pipeline.parameters.training import TrainingParameters
 
 NO_MATTER_TO_IMAGES = {"dask_scheduler", "max_quarantined", "sheet", "verify", "workers"}
 """Parameters of preprocessing that make no image another."""
@@ -63,6 +64,23 @@ class Parameters(ClosedModel):
                 f"{', '.join(self.gmvae.versions)}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _evaluates_models_that_there_are(self) -> "Parameters":
+        models = self.of_models()
+        for section, asked in (("evaluation", self.evaluation), ("utility", self.utility)):
+            unknown = set(asked.models) - models.keys()
+            if unknown:
+                raise ValueError(
+                    f"{section}.models: unknown model {', '.join(sorted(unknown))}: choose from "
+                    f"{', '.join(models)}"
+                )
+        return self
+
+    def of_models(self) -> dict[str, TrainingParameters]:
+        """The sections of the models that draw images, by name."""
+        sections = {name: getattr(self, name) for name in type(self).model_fields}
+        return {n: own for n, own in sections.items() if isinstance(own, TrainingParameters)}
 
 
 def check_parameters(raw: dict[str, Any]) -> Parameters:

@@ -214,6 +214,11 @@ class PruneParameters(ClosedModel):
         description="Kept in each folder of image stores, and of features: those used last.",
         json_schema_extra=note("versions"),
     )
+    arrays: PositiveInt = Field(
+        description="Kept of what evaluations drew, and of features that they computed: those used "
+        "last.",
+        json_schema_extra=note("sets of images"),
+    )
     models: PositiveInt = Field(
         description="Finished MLflow runs of each model that keep it.",
         json_schema_extra=note("runs"),

@@ -2,15 +2,19 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from cxr_pipeline.parameters.fields import ClosedModel, PositiveInt, Several, Share, note
+from cxr_pipeline.parameters.fields import (
+    ClosedModel,
+    PositiveInt,
+    Several,
+    Share,
+    as_numbers,
+    note,
+)
 from cxr_pipeline.parameters.training import EngineParameters
 
-ModelName = Annotated[
-    Literal["gan", "vae", "gmvae"], Field(json_schema_extra=note(choices="`gan`, `vae`, `gmvae`"))
-]
-Models = Annotated[tuple[ModelName, ...], *Several]
+Models = Annotated[tuple[str, ...], *Several]
 Side = Annotated[int, Field(ge=32, le=512)]
 
 
@@ -32,7 +36,10 @@ class EvaluationParameters(ClosedModel):
     """What is scored against which real images, and how."""
 
     seed: int = Field(ge=0, description="Decides halves, projections, networks and resampling.")
-    models: Models = Field(description="Which trained models; empty for all that there are.")
+    models: Models = Field(
+        description="Which trained models; empty for all that there are.",
+        json_schema_extra=note(choices="list: models"),
+    )
     synthetic_dir: str | None = Field(
         description="A folder of images to score beside them, with or without a label CSV; null "
         "for none.",
@@ -46,7 +53,7 @@ class EvaluationParameters(ClosedModel):
         min_length=1, description="Which real images are held out; no model has seen them."
     )
     images: PositiveInt = Field(
-        description="Real images held out to compare with, at most.",
+        description="Real images held out to compare with, at most; as many others are the floor.",
         json_schema_extra=note("images"),
     )
     extractors: Annotated[
@@ -101,7 +108,10 @@ class EvaluationParameters(ClosedModel):
 class UtilityParameters(ClosedModel):
     """Whether synthetic images help to train a classifier; it is trained as `classifier` says."""
 
-    models: Models = Field(description="Whose images to add; empty for all trained models.")
+    models: Models = Field(
+        description="Whose images to add; empty for all trained models.",
+        json_schema_extra=note(choices="list: models"),
+    )
     seeds: PositiveInt = Field(
         description="Trainings of each arm, each from another seed.",
         json_schema_extra=note("trainings"),
@@ -109,12 +119,14 @@ class UtilityParameters(ClosedModel):
     epochs: PositiveInt = Field(
         description="Runs through an arm's images.", json_schema_extra=note("epochs")
     )
-    shares: Annotated[tuple[Annotated[float, Field(gt=0, le=10)], ...], Field(strict=False)] = (
-        Field(
-            min_length=1,
-            description="Synthetic images that are added, as shares of the real ones.",
-            json_schema_extra=note("shares"),
-        )
+    shares: Annotated[
+        tuple[Annotated[float, Field(gt=0, le=10)], ...],
+        BeforeValidator(as_numbers),
+        Field(strict=False),
+    ] = Field(
+        min_length=1,
+        description="Synthetic images that are added, as shares of the real ones.",
+        json_schema_extra=note("shares"),
     )
     replicates: int = Field(
         ge=20, description="Bootstrap samples an interval is from.", json_schema_extra=note("draws")

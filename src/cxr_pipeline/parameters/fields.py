@@ -39,6 +39,13 @@ def as_list(value: Any) -> Any:
     return tuple(part.strip() for part in value.split("|") if part.strip())
 
 
+def as_numbers(value: Any) -> Any:
+    """Take `0.5|1`, or a number alone, for a list of numbers."""
+    if isinstance(value, str):
+        return [float(part) for part in as_list(value)]
+    return [value] if isinstance(value, int | float) else value
+
+
 def _once_each(values: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(values))
 

@@ -1,9 +1,9 @@
 """Parameters of the models: their networks, and what of their training is their own."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, computed_field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, computed_field, field_validator, model_validator
 
 from cxr_pipeline.data.findings import FINDINGS
 from cxr_pipeline.parameters.fields import (
@@ -12,7 +12,7 @@ from cxr_pipeline.parameters.fields import (
     PositiveInt,
     Several,
     Share,
-    as_list,
+    as_numbers,
     note,
 )
 from cxr_pipeline.parameters.training import ConditionalParameters, TrainingParameters
@@ -186,18 +186,15 @@ class GmvaeParameters(ConditionalParameters):
 class VaeBetaSweepParameters(ClosedModel):
     """The VAE trained once for each beta (the paper's Fig. 5)."""
 
-    betas: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(strict=False)] = Field(
+    betas: Annotated[
+        tuple[Annotated[float, Field(gt=0)], ...],
+        BeforeValidator(as_numbers),
+        Field(strict=False),
+    ] = Field(
         min_length=1,
         description="`vae.beta` of each training; all else is as `vae` says.",
         json_schema_extra=note(source="Fig. 5"),
     )
-
-    @field_validator("betas", mode="before")
-    @classmethod
-    def _as_typed(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return [float(part) for part in as_list(value)]
-        return [value] if isinstance(value, int | float) else value
 
 
 class GmvaeSweepParameters(ClosedModel):

@@ -42,7 +42,7 @@ MODELS = tuple(
     for name, field in Parameters.model_fields.items()
     if isinstance(field.annotation, type) and issubclass(field.annotation, TrainingParameters)
 )
-SELECTING = ("preprocessing", *MODELS)
+SELECTING = ("preprocessing", *MODELS, "classifier")
 
 HEAD = ["| parameter | takes | default | meaning | from |", "| --- | --- | --- | --- | --- |"]
 

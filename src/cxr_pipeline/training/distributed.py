@@ -5,6 +5,9 @@ data and takes its share of each batch; rank 0 alone looks, writes and tells.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import timedelta
 from typing import Any
 
@@ -16,9 +19,24 @@ PATIENCE = timedelta(days=1)
 """How long processes wait for each other: rank 0 may be reading 100,000 images meanwhile."""
 
 
+_alone = ContextVar("alone", default=False)
+
+
 def processes() -> int:
-    """Count the processes that `torchrun` started; 1 without it."""
-    return int(os.environ["WORLD_SIZE"]) if distributed.is_torchelastic_launched() else 1
+    """Count the processes that `torchrun` started; 1 without it, or inside `alone`."""
+    if _alone.get() or not distributed.is_torchelastic_launched():
+        return 1
+    return int(os.environ["WORLD_SIZE"])
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Let rank 0 train something inside by itself, while the others wait for what it says next."""
+    token = _alone.set(True)
+    try:
+        yield
+    finally:
+        _alone.reset(token)
 
 
 def leads() -> bool:

@@ -14,7 +14,10 @@ from cxr_pipeline.training.run import own_identity
 from cxr_pipeline.training.saved_model import WEIGHTS
 from cxr_pipeline.training.settings import checkpoint_to_resume
 
-KNOWN_LATER = ("encoder", "image_store_digest")
+KNOWN_LATER = (
+    "encoder", "image_store_digest",
+    "data", "entries", "first_weights", "positive_weights", "steps", "training_images",
+)  # fmt: skip
 """What of a checkpoint's identity is settled by the data; the engine compares it."""
 
 DRAWN_WITH = {

@@ -5,6 +5,7 @@ images = load_generator("data/06_models/gan").sample(16, seed=0)  # (16, 1, 128,
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -95,14 +96,23 @@ class ImageGenerator:
         return torch.cat(list(self._batches(n, seed, findings, temperature)))
 
     def pictures(
-        self, n: int, *, seed: int = 0, findings: Asked = None, temperature: float = 1.0
+        self,
+        n: int,
+        *,
+        seed: int = 0,
+        findings: Asked = None,
+        temperature: float = 1.0,
+        first: int = 0,
     ) -> Iterator[npt.NDArray[np.uint8]]:
         """Draw images as `sample` does, one after the other: (H, W) uint8 each.
 
-        Memory is taken for a batch alone, however many are drawn.
+        Memory is taken for a batch alone, however many are drawn. With `first`, those before it are
+        passed over.
         """
-        for images in self._batches(n, seed, findings, temperature):
-            yield from to_pixels(images)[:, 0].numpy()
+        before = first - first % BATCH  # only whole batches can be left undrawn
+        pixels = self._batches(n, seed, findings, temperature, before // BATCH)
+        pictures = (picture for images in pixels for picture in to_pixels(images)[:, 0].numpy())
+        return islice(pictures, first - before, None)
 
     def labels(self, n: int, *, seed: int = 0, findings: Asked = None) -> list[str]:
         """List what each image is asked to show, as NIH writes it: `A|B`, `No Finding`.
@@ -183,13 +193,15 @@ class ImageGenerator:
         mean, variance = self._sampler.encode(examples)
         return mean.cpu(), variance.cpu()
 
-    def _batches(self, n: int, seed: int, findings: Asked, temperature: float) -> Iterator[Tensor]:
+    def _batches(
+        self, n: int, seed: int, findings: Asked, temperature: float, passed_over: int = 0
+    ) -> Iterator[Tensor]:
         _check(n, seed, temperature)
-        for number, first in enumerate(range(0, n, BATCH)):
+        for number in range(passed_over, -(-n // BATCH)):
             # Always whole batches: the last digit of a convolution may depend on their size.
             asked = multi_hot(self._labels(findings, seed, number), self.findings)
             noise = random_generator(seed, "sample", number)
-            yield self._sampler(asked, noise, temperature).cpu()[: n - first]
+            yield self._sampler(asked, noise, temperature).cpu()[: n - number * BATCH]
 
     def _labels(self, findings: Asked, seed: int, number: int) -> list[str]:
         """The labels of batch `number`."""

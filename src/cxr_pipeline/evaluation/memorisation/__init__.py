@@ -1,1 +1,1 @@
-"""Whether samples are copies of training images."""
+"""Whether samples are copies of training images: distances, flags, their power, and the release."""

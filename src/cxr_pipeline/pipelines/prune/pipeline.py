@@ -4,11 +4,11 @@ from kedro.pipeline import Node, Pipeline
 
 from cxr_pipeline.pipelines.prune.nodes import prune_versions
 
-FOLDERS = ["image_stores", "image_stores_224", "feature_caches"]
+FOLDERS = ["image_stores", "image_stores_224", "feature_caches", "evaluation.kept"]
 
 
 def create_pipeline() -> Pipeline:
-    """Prune all three."""
+    """Prune them all."""
     return Pipeline(
         [Node(prune_versions, [*FOLDERS, "params:prune"], "pruned", name="prune_versions")]
     )

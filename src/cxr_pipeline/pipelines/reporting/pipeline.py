@@ -12,18 +12,21 @@ from cxr_pipeline.pipelines.reporting.nodes import (
 )
 
 
-def create_pipeline(trained: Sequence[str] = (), swept: Sequence[str] = ()) -> Pipeline:
+def create_pipeline(
+    trained: Sequence[str] = (), swept: Sequence[str] = (), scored: Sequence[str] = ()
+) -> Pipeline:
     """Chain the reporting nodes.
 
     Args:
         trained: Models that the same run trains; the page waits for them. Others are shown as
             they were left by earlier runs.
         swept: Sweeps that the same run makes, likewise.
+        scored: Data sets of scores that the same run makes, likewise.
     """
     # One data set of each node that makes something for the page: what is not named elsewhere stays
     # within its model's box when Kedro-Viz folds it.
-    made_before = []
-    if trained or swept:
+    made_before = list(scored)
+    if trained or swept or scored:
         made_before += ["class_counts", "class_counts_by_split_and_view", "cooccurrence"]
         made_before += ["image_accounting", "transformed_images"]
     for model in trained:

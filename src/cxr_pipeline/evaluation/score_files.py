@@ -1,0 +1,93 @@
+"""The files that an evaluation left, read with care: any may be absent, or damaged."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cxr_pipeline.evaluation.kept_files import read_csv, read_json
+from cxr_pipeline.evaluation.measured import COLUMNS
+
+SCORES = ("finding", "metric", "value", "low", "high", "positives", "n")
+AGREEMENT = ("model", "finding", "auroc", "low", "high", "asked", "n")
+UTILITY = (
+    "model", "arm", "share", "group", "auroc", "low", "high", "difference", "difference_low",
+    "difference_high", "control", "over_control", "over_control_low", "over_control_high",
+    "verdict", "seeds", "n",
+)  # fmt: skip
+POWER = ("space", "change", "planted", "found", "share", "low", "high")
+DISTANCES = ("model", "space", "distance")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What is there of an evaluation; None where a file is not."""
+
+    evaluation: pd.DataFrame | None
+    """`evaluation.csv`."""
+    record: Mapping[str, Any]
+    """`evaluation.json`, see `scorecard.gather`; empty where there is none."""
+    classifier: pd.DataFrame | None
+    """How well the classifier tells findings on real images held out."""
+    agreement: pd.DataFrame | None
+    utility: pd.DataFrame | None
+    power: pd.DataFrame | None
+    """How many of the copies that were planted the audit found."""
+    distances: pd.DataFrame | None
+    """From each image to its nearest training image."""
+    closest_pairs: Mapping[str, Path]
+    """A sheet a model."""
+
+    def facts(self, part: str) -> dict[str, Any]:
+        """How a part was measured; empty where it was not."""
+        return dict(self.record.get("parts", {}).get(part, {}))
+
+
+def read_scores(reports: Path) -> Scores:
+    """Read what an evaluation left.
+
+    Args:
+        reports: The reporting folder (`data/08_reporting`).
+
+    Raises:
+        ValueError: If a file is damaged.
+    """
+    own = reports / "evaluation"
+    record = reports / "evaluation.json"
+    return Scores(
+        evaluation=_read(reports / "evaluation.csv", COLUMNS),
+        record=read_json(record) if record.is_file() else {},
+        classifier=_read(reports / "classifier" / "scores.csv", SCORES),
+        agreement=_read(own / "agreement.csv", AGREEMENT),
+        utility=_read(own / "utility.csv", UTILITY),
+        power=_read(own / "memorisation_power.csv", POWER),
+        distances=_read(own / "distances.csv", DISTANCES),
+        closest_pairs={path.stem: path for path in sorted((own / "closest_pairs").glob("*.png"))},
+    )
+
+
+def read_configs(models: Path) -> dict[str, dict[str, Any]]:
+    """Read the `config.json` of each trained model, by the name of its folder.
+
+    Args:
+        models: The models' folder (`data/06_models`).
+
+    Raises:
+        ValueError: If one is damaged.
+    """
+    return {path.parent.name: read_json(path) for path in sorted(models.glob("*/config.json"))}
+
+
+def _read(path: Path, columns: Sequence[str]) -> pd.DataFrame | None:
+    if not path.is_file():
+        return None
+    table = read_csv(path)
+    lacking = [column for column in columns if column not in table.columns]
+    if lacking:
+        raise ValueError(
+            f"'{path}' lacks the column {lacking[0]}: delete it, and run "
+            "`kedro run --pipeline=evaluation`"
+        )
+    return table
