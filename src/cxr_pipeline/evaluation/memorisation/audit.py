@@ -123,7 +123,9 @@ def audit_sets(
             logger.warning("planted copies: %s", reason)
         return {space: nearness(one) for space, one in found.items()}
 
-    table = power(look, held_out.near, real.groups, training.read, training.count, seed=seed, planted=planted)
+    table = power(
+        look, held_out.near, real.groups, training.read, training.count, seed=seed, planted=planted
+    )
     findings.facts.update(_facts(held_out, table))
     return Audit(findings, table, _distances(looks), sheets, flags)
 
