@@ -171,7 +171,7 @@ def save_scores(reports, models):
     own.mkdir(parents=True)
     for part in parts():
         (own / f"{part.part}.json").write_text(json.dumps(part.record()))
-    evaluation, record = gather(own, models, max_memorised=0.1)
+    evaluation, record = gather(parts(), models, max_memorised=0.1)
     evaluation.to_csv(reports / "evaluation.csv", index=False)
     (reports / "evaluation.json").write_text(json.dumps(record))
     for path, table in tables().items():

@@ -163,7 +163,7 @@ def test_each_generative_model_gets_its_cards(folders, scores):
     reports, models = folders
     (models / "classifier").mkdir()
     (models / "classifier" / "config.json").write_text(json.dumps({"model": "classifier"}))
-    write_cards(scores.evaluation, scores.record, reports, models)
+    write_cards(reports, models)
     cards = sorted(str(path.relative_to(models)) for path in models.glob("*/*.md"))
     names = ("gan", "gmvae", "vae")
     assert cards == [f"{name}/{card}.md" for name in names for card in ("DATASHEET", "MODEL_CARD")]

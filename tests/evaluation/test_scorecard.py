@@ -133,22 +133,16 @@ def test_where_no_model_is_as_it_was_the_floor_goes_too():
     assert table.empty
 
 
-def test_parts_of_earlier_runs_are_gathered_from_their_files(tmp_path):
-    found, models = tmp_path / "evaluation", tmp_path / "models"
-    found.mkdir()
-    for name, config in CONFIGS.items():
-        (models / name).mkdir(parents=True)
-        (models / name / "config.json").write_text(json.dumps(config))
-    for part in parts()[:2]:
-        (found / f"{part.part}.json").write_text(json.dumps(part.record()))
-    table, record = gather(found, models, max_memorised=0.1)
-    pd.testing.assert_frame_equal(table, merge(parts()[:2], digests())[0])
+def test_what_is_gathered_is_held_against_the_models_on_disk(tmp_path):
+    for name, config in (CONFIGS | {"vae": {"weights_sha256": "9" * 64}}).items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps(config))
+    table, record = gather(parts()[:2], tmp_path, max_memorised=0.1)
+    pd.testing.assert_frame_equal(table, merge(parts()[:2], digests(vae="9" * 64))[0])
     assert [*record["parts"]] == ["fidelity", "agreement"]
     assert record["max_memorised"] == 0.1
-    assert record["models"]["gan"] == {
-        "weights_sha256": "a" * 64,
-        "parts": ["fidelity", "agreement"],
-    }
+    of_gan = {"weights_sha256": "a" * 64, "parts": ["fidelity", "agreement"]}
+    assert record["models"]["gan"] == of_gan
     assert json.loads(json.dumps(record)) == record
 
 

@@ -57,21 +57,17 @@ def data_sheet(
     return _render("datasheet.md.jinja", config, scores, provenance=provenance or {})
 
 
-def write_cards(
-    evaluation: pd.DataFrame, record: Mapping[str, Any], reports: Path, models: Path
-) -> None:
+def write_cards(reports: Path, models: Path) -> None:
     """Write `MODEL_CARD.md` and `DATASHEET.md` beside the weights of each generative model.
 
     Args:
-        evaluation: `evaluation.csv`.
-        record: `evaluation.json`.
-        reports: The reporting folder, with what else the evaluation left.
+        reports: The reporting folder, with what the evaluation left.
         models: The models' folder, one folder a model with its `config.json`.
 
     Raises:
         ValueError: If a file is damaged.
     """
-    scores = replace(read_scores(reports), evaluation=evaluation, record=record)
+    scores = read_scores(reports)
     for name, config in read_configs(models).items():
         if "architecture" in config:  # else the classifier of findings
             write_bytes(models / name / "MODEL_CARD.md", model_card(config, scores).encode())

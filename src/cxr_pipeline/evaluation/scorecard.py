@@ -8,8 +8,7 @@ from typing import Any
 import pandas as pd
 
 from cxr_pipeline.evaluation.image_sets import REAL
-from cxr_pipeline.evaluation.kept_files import read_json
-from cxr_pipeline.evaluation.measured import Findings, Measured, Missing, as_frame, findings_from
+from cxr_pipeline.evaluation.measured import Findings, Measured, Missing, as_frame
 from cxr_pipeline.evaluation.metric_names import GROUPS, metric_name, metric_order
 from cxr_pipeline.evaluation.page_tables import written
 from cxr_pipeline.evaluation.score_cells import (
@@ -23,7 +22,6 @@ from cxr_pipeline.evaluation.score_cells import (
 )
 from cxr_pipeline.evaluation.score_files import read_configs
 
-PARTS = ("fidelity", "agreement", "memorisation", "utility")
 OUT_OF_DATE = "out of date, the model was trained anew since: run kedro run --pipeline=evaluation"
 OF_MODELS_ALONE = "known only of models that are trained here"
 
@@ -44,12 +42,12 @@ class Scorecard:
 
 
 def gather(
-    found: Path, models: Path, *, max_memorised: float | None = None
+    parts: Sequence[Findings], models: Path, *, max_memorised: float | None = None
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Gather what the parts of the evaluation found, in this run and in earlier ones.
 
     Args:
-        found: The folder of the parts' findings, `<part>.json` each; any may be absent.
+        parts: What each part found.
         models: The models' folder (`data/06_models`), one folder a model with its `config.json`.
         max_memorised: The release gate: the largest share of copies that is let out; None for none.
 
@@ -57,10 +55,8 @@ def gather(
         As `merge`.
 
     Raises:
-        ValueError: If a file is damaged.
+        ValueError: If a `config.json` is damaged.
     """
-    paths = [found / f"{part}.json" for part in PARTS]
-    parts = [findings_from(read_json(path)) for path in paths if path.is_file()]
     digests = {name: config.get("weights_sha256") for name, config in read_configs(models).items()}
     return merge(parts, digests, max_memorised=max_memorised)
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
@@ -95,8 +96,6 @@ def trained(caplog):
 
 
 class _Stop(logging.Handler):
-    """Ctrl-C as a message is written."""
-
     def __init__(self, text):
         super().__init__()
         self.text = text
@@ -104,6 +103,17 @@ class _Stop(logging.Handler):
     def emit(self, record):
         if self.text in record.getMessage():
             raise KeyboardInterrupt
+
+
+@contextmanager
+def stopping(text):
+    """Press Ctrl-C as a message is written."""
+    handler, logger = _Stop(text), logging.getLogger("cxr_pipeline")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def test_every_arm_has_its_rows(measured):
@@ -163,21 +173,49 @@ def test_only_probabilities_are_left(measured, folder):
     assert len([*(folder / "kept").glob("*.npy")]) == TRAININGS
 
 
+def test_all_train_as_utility_says_and_the_augmented_arm_alone_moves_images(measured, folder):
+    records = [json.loads(path.read_text()) for path in (folder / "kept").glob("*.json")]
+    parameters = [record["parameters"] for record in records]
+    assert sum(own["augment"] for own in parameters) == UTILITY["seeds"]
+    assert sum(record["reweight"] for record in records) == UTILITY["seeds"]
+    assert {own["seed"] for own in parameters} == {3, 4}
+    assert {own["epochs"] for own in parameters} == {1}
+
+
+def test_a_training_that_was_stopped_goes_on_from_its_checkpoint(
+    measured, measure, tmp_path, caplog
+):
+    caplog.set_level(logging.INFO)
+    often = CLASSIFIER | {"checkpoint_every": 1}
+    with stopping("step 3 of 3"), pytest.raises(KeyboardInterrupt):
+        measure(tmp_path, [], classifier=often)
+    findings, _ = measure(tmp_path, [], classifier=often)
+    assert any(message.startswith("Resumed at step 2 of 3") for message in caplog.messages)
+    assert findings.rows == [row for row in measured[0].rows if row.model == "real"]
+
+
 def test_what_was_stopped_goes_on_with_the_next_training(measured, measure, tmp_path, caplog):
     caplog.set_level(logging.INFO)
     # In vae's first arm, which has its findings guessed by the classifier trained before.
-    stop = _Stop(f"trained {REAL_ARMS + ARMS_A_MODEL + 1} of {TRAININGS}")
-    logging.getLogger("cxr_pipeline").addHandler(stop)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            measure(tmp_path)
-    finally:
-        logging.getLogger("cxr_pipeline").removeHandler(stop)
+    done = REAL_ARMS + ARMS_A_MODEL + 1
+    with stopping(f"trained {done} of {TRAININGS}"), pytest.raises(KeyboardInterrupt):
+        measure(tmp_path)
     caplog.clear()
     findings, table = measure(tmp_path)
-    assert len(trained(caplog)) == TRAININGS - (REAL_ARMS + ARMS_A_MODEL + 1)
+    assert len(trained(caplog)) == TRAININGS - done
     assert findings == measured[0]
     pd.testing.assert_frame_equal(table, measured[1])
+
+
+def test_another_precision_is_another_training(measure, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    often = CLASSIFIER | {"checkpoint_every": 1}
+    with stopping("step 3 of 3"), pytest.raises(KeyboardInterrupt):
+        measure(tmp_path, [], classifier=often)
+    measure(tmp_path, [], classifier=often | {"precision": "bf16-mixed"})
+    assert len(trained(caplog)) == 2 * REAL_ARMS
+    # What was stopped is of no use to anyone any more.
+    assert not (tmp_path / "checkpoints").exists()
 
 
 def test_only_what_follows_from_other_images_is_trained_anew(

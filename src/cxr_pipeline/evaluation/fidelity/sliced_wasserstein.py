@@ -55,17 +55,13 @@ def wasserstein_estimate(
     values, draws = [], []
     pyramids = zip(patches(reference, seed), patches(pixels, seed), strict=True)
     for real, made in pyramids:
-        centre, spread = real.mean(dtype=np.float64), real.std(dtype=np.float64)
+        spread = float(real.std(dtype=np.float64)) or 1.0
         directions = rng.standard_normal((SIDE * SIDE, DIRECTIONS))
-        directions /= np.linalg.norm(directions, axis=0) * (spread or 1.0)
+        directions /= np.linalg.norm(directions, axis=0) * spread
         for direction in directions.T.astype(np.float32):
-            one, other = ((side - centre) @ direction for side in (real, made))  # (N, PATCHES)
-            both = np.sort(one, axis=None), np.sort(other, axis=None)
-            values.append(np.abs(both[0] - both[1]).mean(dtype=np.float64))
-            pooled = np.sort(np.concatenate(both), kind="stable")  # merges two sorted halves
-            edges = pooled[np.linspace(0, len(pooled) - 1, EDGES).astype(np.int64)]
-            gaps = np.abs(real_shares @ _below(one, edges) - shares @ _below(other, edges))
-            draws.append(np.trapezoid(gaps, edges, axis=1))
+            one, other = real @ direction, made @ direction  # (N, PATCHES)
+            values.append(distance(one, other))
+            draws.append(distances_of_draws(one, other, real_shares, shares))
     return above_zero(float(np.mean(values)), np.mean(draws, axis=0, dtype=np.float64))
 
 
@@ -101,6 +97,37 @@ def patches(pixels: npt.NDArray[np.uint8], seed: int) -> Iterator[npt.NDArray[np
             rows, columns = (where.T * len(windows)).astype(np.int64)
             out[:] = windows[rows, columns].reshape(PATCHES, -1)
         yield found
+
+
+def distance(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float:
+    """Compute the Wasserstein-1 distance between as many numbers, of any shape."""
+    gaps = np.sort(one, axis=None) - np.sort(other, axis=None)
+    return float(np.abs(gaps).mean(dtype=np.float64))
+
+
+def distances_of_draws(
+    one: npt.NDArray[np.float32],
+    other: npt.NDArray[np.float32],
+    shares: npt.NDArray[np.float32],
+    other_shares: npt.NDArray[np.float32],
+) -> npt.NDArray[np.float64]:
+    """Compute the Wasserstein-1 distance in each bootstrap sample, as the area between two curves.
+
+    The curves, of what share of the numbers is below, are compared at `EDGES` places.
+
+    Args:
+        one: (N, P), numbers of each image.
+        other: (N, P), of the other set's.
+        shares: (R, N), an image's share in a draw, over P.
+        other_shares: (R, N), likewise.
+
+    Returns:
+        (R,).
+    """
+    pooled = np.sort(np.concatenate([one, other]), axis=None)
+    edges = pooled[np.linspace(0, len(pooled) - 1, EDGES).astype(np.int64)]
+    gaps = np.abs(shares @ _below(one, edges) - other_shares @ _below(other, edges))
+    return np.asarray(np.trapezoid(gaps, edges, axis=1), dtype=np.float64)
 
 
 def _band(image: npt.NDArray[np.uint8], level: int, *, last: bool) -> npt.NDArray[np.float32]:

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from cxr_pipeline.training.progress import Report, progress
 
-BLOCK = 8192
+BLOCK = 2048
 """Training images that are compared at once."""
-PAIRS = 1 << 24
-"""Distances that are in memory at once: 64 MB."""
+PAIRS = 1 << 22
+"""Distances that are in memory at once: 16 MB, which processors keep near."""
 SPARE = 8
 """More neighbours are looked for than wanted: the products that choose them round off."""
 SHOWN = 1 << 30

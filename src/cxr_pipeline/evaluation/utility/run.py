@@ -27,6 +27,7 @@ from cxr_pipeline.evaluation.utility.pools import labelled_only, pool_of
 from cxr_pipeline.evaluation.utility.trainings import (
     Study,
     forget,
+    forget_all,
     kept_probabilities,
     probabilities,
     seed_of,
@@ -184,6 +185,7 @@ def _train_all(study: Study, arms: Sequence[Arm], seeds: int) -> tuple[Said, lis
             )  # fmt: skip
         for arm in arms:
             forget(study, arm, seed)
+    forget_all(study)
     missing = [Missing(arm.model, f"utility/{arm.name}", reason) for arm, reason in failed.items()]
     return {
         arm: np.stack([one for one in kept if one is not None])

@@ -20,10 +20,13 @@ from cxr_pipeline.evaluation.utility.pools import (
     synthetic_examples,
 )
 from cxr_pipeline.training.classifier import ImageClassifier, TrainedClassifier, train_classifier
+from cxr_pipeline.training.precision import choose_precision
 from cxr_pipeline.training.run import own_identity
 from cxr_pipeline.training.task import Examples, first_examples
 
 FORMAT = 1
+
+CHECKPOINTS = "checkpoints"
 
 LOOKED_AT = 2
 """Images that the engine looks at a training with, once an epoch: nothing is asked of that here."""
@@ -59,7 +62,7 @@ def follows_from(study: Study, arm: Arm, seed: int) -> dict[str, Any]:
     """All that a training follows from, in JSON's types: of the same, the same comes again."""
     synthetic = study.synthetic[arm.model] if arm.synthetic else None
     guessed = synthetic is not None and not synthetic.complete
-    parameters = own_identity(_parameters(study, arm, seed))
+    parameters = _parameters(study, arm, seed)
     return {
         "format": FORMAT,
         "images": {
@@ -70,7 +73,11 @@ def follows_from(study: Study, arm: Arm, seed: int) -> dict[str, Any]:
         "first": json_digest(follows_from(study, arm.first, seed)) if arm.first else None,
         "guessed_by": json_digest(follows_from(study, study.plain, seed)) if guessed else None,
         "test": study.test.digest,
-        "parameters": {**parameters, "epochs": study.parameters["epochs"]},
+        "parameters": {
+            **own_identity(parameters),
+            "epochs": parameters["epochs"],
+            "precision": choose_precision(parameters["precision"], parameters["accelerator"]),
+        },
     }
 
 
@@ -108,6 +115,12 @@ def forget(study: Study, arm: Arm, seed: int) -> None:
     key = follows_from(study, arm, seed)
     study.trained.pop(json_digest(key), None)
     shutil.rmtree(_checkpoints(study, key), ignore_errors=True)
+
+
+def forget_all(study: Study) -> None:
+    """Remove all checkpoints, those of other parameters that were never gone on from too."""
+    study.trained.clear()
+    shutil.rmtree(study.folder / CHECKPOINTS, ignore_errors=True)
 
 
 def _train(study: Study, arm: Arm, seed: int) -> TrainedClassifier:
@@ -158,4 +171,4 @@ def _kept(study: Study, key: Mapping[str, Any]) -> Path:
 
 
 def _checkpoints(study: Study, key: Mapping[str, Any]) -> Path:
-    return study.folder / "checkpoints" / json_digest(key)[:16]
+    return study.folder / CHECKPOINTS / json_digest(key)[:16]

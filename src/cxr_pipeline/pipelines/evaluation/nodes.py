@@ -245,11 +245,9 @@ def gather_scores(
         found: Nothing but what has to be there first.
     """
     from cxr_pipeline.evaluation.scorecard import gather
-    from cxr_pipeline.evaluation.kept_files import read_json
-    from cxr_pipeline.evaluation.measured import findings_from
 
-    parts = [findings_from(read_json(path)) for path in sorted(reports.glob("evaluation/*.json"))]
-    scores, facts = gather(parts, models, max_memorised=evaluation.max_memorised)
+    found_so_far = reports / "evaluation"
+    scores, facts = gather(found_so_far, models, max_memorised=evaluation.max_memorised)
     for model, rows in scores.groupby("model"):
         with tracking.nested_run(f"scores of {model}", {}):
             tracking.log_metrics(0, dict(zip(rows["metric"], rows["value"], strict=True)))
@@ -258,17 +256,9 @@ def gather_scores(
 
 def write_cards(reports: Path, models: Path, *written_before: object) -> None:
     """Write a model card and a data sheet beside each model's weights."""
-    from cxr_pipeline.data.files import write_bytes
-    from cxr_pipeline.evaluation.cards import data_sheet, model_card
-    from cxr_pipeline.evaluation.evaluated import trained_models
-    from cxr_pipeline.evaluation.kept_files import read_json
-    from cxr_pipeline.evaluation.score_files import read_scores
+    from cxr_pipeline.evaluation.cards import write_cards as write
 
-    scores = read_scores(reports)
-    for name in trained_models(models):
-        config = read_json(models / name / "config.json")
-        write_bytes(models / name / "MODEL_CARD.md", model_card(config, scores).encode())
-        write_bytes(models / name / "DATASHEET.md", data_sheet(config, scores, {}).encode())
+    write(reports, models)
 
 
 def export_audited(
