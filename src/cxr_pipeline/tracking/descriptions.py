@@ -30,9 +30,11 @@ FOLDERS = {
     "preprocessing": "preprocessed images (Fig. 10), how many were left out and why",
     "training": "`losses.png` (Figs. 5 and 9) and `history.csv`",
     "samples": "`samples.png` and what belongs beside it",
+    "classifier": "the classifier of findings, its losses",
+    "evaluation": "scores of models, and how they were measured; `closest_pairs`",
     "report": "`report.html`, everything on one page, and its tables",
 }
-"""What lies where among a run's artifacts (`conf/base/catalog_mlflow.yml`)."""
+"""What lies where among a run's artifacts (`conf/base/catalog_*.yml`)."""
 
 
 # Kedro's record of a run -> the option that was typed.

@@ -39,7 +39,15 @@ def flagged(count):
 
 
 def export(folder, *sets, flags, found=FOUND, max_memorised=0.2, leave_out=True):
-    release_sets(sets, flags, found, folder, max_memorised=max_memorised, leave_out=leave_out)
+    release_sets(
+        sets,
+        flags,
+        found,
+        folder,
+        max_memorised=max_memorised,
+        leave_out=leave_out,
+        describe=lambda config, provenance: f"{config['model']}, {provenance['images']} images",
+    )
 
 
 def record(folder):
@@ -57,6 +65,7 @@ def test_copies_are_left_out_and_the_record_says_what_was_looked_at(tmp_path):
     assert made["audit_extractor"]["sha256"] == "ef" * 32
     assert made["image_store_digest"] == "cd" * 32
     assert made["audit_power"] == {"exact": 1.0}
+    assert (tmp_path / "gan/DATASHEET.md").read_text() == "gan, 8 images"
 
 
 def test_by_option_copies_stay_and_the_record_says_so(tmp_path):

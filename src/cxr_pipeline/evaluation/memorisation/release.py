@@ -1,12 +1,13 @@
 """The release gate: which samples are exported as a data set, and whether any are."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from cxr_pipeline.data.files import write_bytes
 from cxr_pipeline.data.raw_folder import RawFolder, remove_raw_folder, write_raw_folder
 from cxr_pipeline.data.synthetic import LABEL_FILE, synthetic_folder
 from cxr_pipeline.evaluation.image_sets import ImageSet
@@ -14,11 +15,21 @@ from cxr_pipeline.evaluation.memorisation.flags import Bools
 
 logger = logging.getLogger(__name__)
 
+DATASHEET = "DATASHEET.md"
+
+Describe = Callable[[Mapping[str, Any], Mapping[str, Any]], str]
+
 
 def release_sets(
-    sets: Sequence[ImageSet], flags: Mapping[str, Bools], found: Mapping[str, Any], folder: Path, *,
-    max_memorised: float | None, leave_out: bool,
-) -> None:  # fmt: skip
+    sets: Sequence[ImageSet],
+    flags: Mapping[str, Bools],
+    found: Mapping[str, Any],
+    folder: Path,
+    *,
+    max_memorised: float | None,
+    leave_out: bool,
+    describe: Describe,
+) -> None:
     """Export the samples of every model whose gate is open.
 
     An export of a model whose gate is closed is removed, so that none is older than its audit.
@@ -30,6 +41,7 @@ def release_sets(
         folder: Where to, a folder a model.
         max_memorised: The greatest share of copies that is let through; None for any.
         leave_out: Whether copies are left out of what is exported.
+        describe: Writes a data set's data sheet, given its model's configuration and provenance.
 
     Raises:
         ValueError: If a model's gate is closed; the others are exported before. One that could not
@@ -46,9 +58,12 @@ def release_sets(
         if reason is None:
             content = release(one, flagged, found, max_memorised, leave_out=leave_out)
             write_raw_folder(content, folder / one.name)
+            sheet = describe(one.facts["config"], content.provenance)
+            write_bytes(folder / one.name / DATASHEET, sheet.encode())
             logger.info("%s: %d samples exported", one.name, content.provenance["images"])
             continue
         remove_raw_folder(folder / one.name, LABEL_FILE)
+        (folder / one.name / DATASHEET).unlink(missing_ok=True)
         if flagged is None:
             logger.warning("%s", reason)
         else:
@@ -76,9 +91,13 @@ def gate(samples: ImageSet, flagged: Bools, max_memorised: float) -> str | None:
 
 
 def release(
-    samples: ImageSet, flagged: Bools | None, found: Mapping[str, Any],
-    max_memorised: float | None, *, leave_out: bool,
-) -> RawFolder:  # fmt: skip
+    samples: ImageSet,
+    flagged: Bools | None,
+    found: Mapping[str, Any],
+    max_memorised: float | None,
+    *,
+    leave_out: bool,
+) -> RawFolder:
     """Describe a model's samples as a data set that may be shared.
 
     Args:

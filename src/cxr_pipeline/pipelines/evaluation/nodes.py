@@ -244,10 +244,12 @@ def gather_scores(
         evaluation: The release gate.
         found: Nothing but what has to be there first.
     """
+    from cxr_pipeline.evaluation.kept_files import read_json
+    from cxr_pipeline.evaluation.measured import findings_from
     from cxr_pipeline.evaluation.scorecard import gather
 
-    found_so_far = reports / "evaluation"
-    scores, facts = gather(found_so_far, models, max_memorised=evaluation.max_memorised)
+    parts = [findings_from(read_json(path)) for path in sorted(reports.glob("evaluation/*.json"))]
+    scores, facts = gather(parts, models, max_memorised=evaluation.max_memorised)
     for model, rows in scores.groupby("model"):
         with tracking.nested_run(f"scores of {model}", {}):
             tracking.log_metrics(0, dict(zip(rows["metric"], rows["value"], strict=True)))
@@ -265,7 +267,6 @@ def export_audited(
     sets: Any,
     flags: Mapping[str, npt.NDArray[np.bool_]],
     found: Record,
-    models: Path,
     reports: Path,
     parameters: EvaluationParameters,
     released: Path,
@@ -277,8 +278,11 @@ def export_audited(
         ValueError: If a model's share of copies is above `evaluation.max_memorised`; the others are
             exported all the same.
     """
+    from cxr_pipeline.evaluation.cards import data_sheet
     from cxr_pipeline.evaluation.memorisation.release import release_sets
+    from cxr_pipeline.evaluation.score_files import read_scores
 
+    scores = read_scores(reports)
     release_sets(
         sets.samples,
         flags,
@@ -286,6 +290,7 @@ def export_audited(
         released,
         max_memorised=parameters.max_memorised,
         leave_out=parameters.leave_out_memorised,
+        describe=lambda config, provenance: data_sheet(config, scores, provenance),
     )
 
 

@@ -116,7 +116,7 @@ def create_evaluation(parts: Collection[str] = PARTS, trained: Sequence[str] = (
 
 def create_export() -> Pipeline:
     """The release gate and the export, once all else is written."""
-    sources = ["evaluation.sets", "memorisation.flags", "memorisation.found", "models", "reports"]
+    sources = ["evaluation.sets", "memorisation.flags", "memorisation.found", "reports"]
     export = Node(
         export_audited,
         [*sources, "params:evaluation", "released", "report"],
