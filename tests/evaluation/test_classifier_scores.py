@@ -62,6 +62,17 @@ def test_intervals_are_wider_where_patients_have_several_images():
     assert together > 1.5 * alone
 
 
+def test_of_a_finding_that_one_patient_has_there_is_no_interval():
+    truths = np.zeros((10, 3), dtype=bool)
+    truths[:2, 0], truths[:4, 1] = True, True
+    probabilities = truths + np.arange(10)[:, None] / 5
+    groups = np.array([0, 0, 1, 2, 3, 4, 5, 6, 7, 8])
+    scores = score_classifier(probabilities, truths, ENTRIES, groups, **HOW).set_index("finding")
+    assert scores["value"].iloc[:2].notna().all()
+    assert np.isnan(scores["low"].iloc[0])
+    assert scores["low"].iloc[1] < scores["high"].iloc[1]
+
+
 def test_samples_that_show_what_they_were_asked_agree_and_others_do_not():
     labels = ["Mass", "No Finding"] * 20
     sets = [

@@ -136,6 +136,9 @@ def test_torchxrayvision_s_densenet_comes_from_a_file(build, tmp_path, suffix):
 def test_inception_comes_from_a_file(build, tmp_path):
     torch.manual_seed(0)
     network = inception_v3(init_weights=False, aux_logits=True, transform_input=True)
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.Conv2d):  # else hardly anything of an image arrives
+            torch.nn.init.kaiming_normal_(layer.weight)
     path = tmp_path / "inception.pth"
     torch.save(network.state_dict(), path)
     (extractor,), _ = build("inception", weights=str(path))
@@ -152,7 +155,7 @@ def test_inception_comes_from_a_file(build, tmp_path):
     )
     with torch.no_grad():
         expected = network.eval()((images / 255 - mean) / std).numpy()
-    assert np.allclose(features, expected, rtol=1e-3, atol=1e-4)
+    assert np.allclose(features, expected, rtol=1e-3, atol=1e-3 * expected.std())
 
 
 def obstacle(build, name, path, **changes):

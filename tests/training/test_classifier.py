@@ -3,11 +3,12 @@ import pytest
 import torch
 from torch.nn.functional import interpolate
 
+from cxr_pipeline.models.classifier import Classifier
 from cxr_pipeline.models.modes import in_evaluation
 from cxr_pipeline.randomness import random_generator
 from cxr_pipeline.training.checkpoint import find_checkpoint, mark_finished
 from cxr_pipeline.training.classifier import ImageClassifier, train_classifier
-from cxr_pipeline.training.classifier_task import augment, learning_rate_scale
+from cxr_pipeline.training.classifier_task import ClassifierTask, augment, learning_rate_scale
 
 SIZE = 32
 ENTRIES = ("Mass", "Effusion")
@@ -143,6 +144,26 @@ def test_the_learning_rate_follows_from_the_step_alone():
     assert [learning_rate_scale(t, 10**9, 4) for t in (1, 2, 4, 5)] == pytest.approx(
         [0.25, 0.5, 1, 1]
     )
+
+
+def test_each_step_has_its_learning_rate():
+    task = ClassifierTask(
+        Classifier("small", 2),
+        steps=4,
+        learning_rate=0.1,
+        weight_decay=0.0,
+        warmup=2,
+        augmented=False,
+    )
+    rates = []
+
+    def update(name, loss):
+        rates.append(task.optimizers[name].param_groups[0]["lr"])
+        return loss
+
+    for step in (1, 2, 3, 4):
+        task.step(EXAMPLES, step, update)
+    assert rates == pytest.approx([0.1 * learning_rate_scale(t, 4, 2) for t in (1, 2, 3, 4)])
 
 
 def test_first_weights_are_begun_with(fit, tmp_path):

@@ -243,7 +243,7 @@ def test_a_selection_that_leaves_nothing_is_refused(train, store, one_line_error
 def test_blank_labels_are_refused_of_a_conditional_model_alone(train, make_store, one_line_error):
     partly = make_store(["Mass", "", "Edema", "Mass", "No Finding"])
     message = one_line_error(train, "gan", partly, conditional=True)
-    assert "a conditional model needs labelled images" in message
+    assert "a conditional model, or classifier, needs labelled images" in message
     labelled = with_findings("Mass", "Edema", "No Finding")
     made = train("gan", partly, conditional=True, selection=labelled)
     assert made.config["training_images"] == 4

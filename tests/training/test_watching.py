@@ -46,6 +46,14 @@ def observer(task, told=None, samples=None, count=2, leads=True):
     return Observer(session, findings, held_out, watchers)
 
 
+def test_a_model_that_draws_nothing_has_nothing_told_of_it():
+    samples = []
+    task = Scripted()
+    task.sample = lambda noise, findings: None
+    observer(task, samples=samples).draw_samples(3)
+    assert samples == []
+
+
 def warned_at(caplog, looks):
     """Have a model looked at, some looks finding a warning; the steps it was warned of."""
     task = Scripted([Diagnosis({}, REMEDY if bad else {}) for _, bad in looks])

@@ -53,7 +53,7 @@ def score_classifier(
         `finding`, `metric` (`auroc`, `average_precision`), `value`, `low`, `high`, `positives`
         (images that show it), `n`: a row for each finding and, as `mean`, for the mean over those
         that some images show and some do not. Of others all numbers are NaN, and a warning names
-        them.
+        them; of a finding that a single patient has, or lacks, the interval is NaN.
 
     Raises:
         ValueError: If a probability is no number.
@@ -72,8 +72,9 @@ def score_classifier(
     rows: list[tuple[Any, ...]] = []
     for metric, measure in MEASURES.items():
         table = _table(measure, probabilities, truths, weights)
-        for name, column, some in zip(entries, table.T, positives, strict=True):
-            rows.append((name, metric, *_with_interval(column), int(some), count))
+        for name, column, there in zip(entries, table.T, truths.T, strict=True):
+            numbers = _with_interval(column, lone=_lone(there, groups))
+            rows.append((name, metric, *numbers, int(there.sum()), count))
         shown = int(truths.any(axis=1).sum())
         rows.append((MEAN, metric, *_with_interval(_mean(table)), shown, count))
     return pd.DataFrame(rows, columns=SCORES)
@@ -127,8 +128,9 @@ def agreement(
             continue
         weights = _draws(images.groups, replicates, seed)
         table = _table(auroc, probabilities, asked, weights)
-        for name, column, some in zip(entries, table.T, asked.sum(axis=0), strict=True):
-            rows.append((images.name, name, *_with_interval(column), int(some), len(images)))
+        for name, column, there in zip(entries, table.T, asked.T, strict=True):
+            numbers = _with_interval(column, lone=_lone(there, images.groups))
+            rows.append((images.name, name, *numbers, int(there.sum()), len(images)))
         mean = _with_interval(_mean(table))
         found.rows.append(Measured(images.name, AGREEMENT, *mean, len(images)))
     return found, pd.DataFrame(rows, columns=ASKED)
@@ -170,6 +172,18 @@ def _mean(table: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return means
 
 
-def _with_interval(column: npt.NDArray[np.float64]) -> tuple[float, float, float]:
-    """The value and its interval's ends, of a column of the table."""
-    return float(column[0]), *interval(column[1:])
+def _lone(there: npt.NDArray[np.bool_], groups: npt.NDArray[np.int64]) -> bool:
+    """Whether one patient alone, or none, is on one side of a comparison."""
+    return min(len(np.unique(groups[there])), len(np.unique(groups[~there]))) < 2
+
+
+def _with_interval(
+    column: npt.NDArray[np.float64], *, lone: bool = False
+) -> tuple[float, float, float]:
+    """The value and its interval's ends, of a column of the table.
+
+    Draws of a lone patient do not differ in whom they are of: they would make an interval of no
+    width, so there is none.
+    """
+    low, high = (float("nan"),) * 2 if lone else interval(column[1:])
+    return float(column[0]), low, high

@@ -3,6 +3,7 @@
 As in `pipelines/training/nodes.py`, what needs torch is imported by the functions that need it.
 """
 
+import logging
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,8 @@ from cxr_pipeline.parameters.evaluation import (
     EvaluationParameters,
     UtilityParameters,
 )
+
+logger = logging.getLogger(__name__)
 
 Record = dict[str, Any]
 
@@ -54,7 +57,11 @@ def score_on_held_out(
     from cxr_pipeline.evaluation.classifier_scores import score_classifier
     from cxr_pipeline.evaluation.evaluated import held_out_set
 
-    real = held_out_set(images, evaluation.splits, evaluation.images)
+    real = held_out_set(images, evaluation.splits, 2 * evaluation.images)
+    known = np.flatnonzero([bool(label) for label in real.labels])
+    if len(known) < len(real):
+        logger.warning("%d held-out images have no label: not scored", len(real) - len(known))
+        real = real.take(known)
     judge = _judge(config, weights, classifier)
     scores = score_classifier(
         judge.probabilities(real.pixels),
