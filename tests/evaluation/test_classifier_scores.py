@@ -21,7 +21,7 @@ def picture_set(name, labels, bright=(), **changes):
     pixels = np.zeros((len(labels), 4, 4), dtype=np.uint8)
     pixels[list(bright)] = 200
     groups = np.arange(len(labels))
-    return ImageSet(name, pixels, groups, tuple(labels), {"weights_sha256": "abc"} | changes)
+    return ImageSet(name, pixels, groups, tuple(labels), facts={"weights_sha256": "abc"} | changes)
 
 
 def judge(pixels):

@@ -218,9 +218,9 @@ def _drawn(generator: ImageGenerator, count: int, size: int, kept: Path) -> Imag
     }
 
     def draw(first: int, last: int) -> npt.NDArray[np.uint8]:
-        drawn = np.stack(list(generator.pictures(last, first=first, **how)))
-        return resize_images(drawn, size)
+        return np.stack(list(generator.pictures(last, first=first, **how)))
 
+    drawn = kept_rows(kept / "samples", facts, count, draw, what=f"Drawing {config['model']}")
     if config["image_size"] != size:
         logger.info(
             "%s draws %d px: resized to %d px, as the real images",
@@ -228,18 +228,12 @@ def _drawn(generator: ImageGenerator, count: int, size: int, kept: Path) -> Imag
             config["image_size"],
             size,
         )
-    pixels = kept_rows(
-        kept / "samples",
-        facts | {"size": size},
-        count,
-        draw,
-        what=f"Drawing {config['model']}",
-    )
     asked = partial(generator.labels, count, seed=how["seed"], findings=how["findings"])
     return ImageSet(
         name=config["model"],
-        pixels=pixels,
+        pixels=resize_images(drawn, size),
         groups=np.arange(count),
         labels=tuple(asked()),
+        drawn=None if config["image_size"] == size else drawn,
         facts=facts | {"config": config},
     )

@@ -25,6 +25,8 @@ class ImageSet:
     parted. Every synthetic image is its own."""
     labels: tuple[str, ...]
     """N findings as NIH writes them, `A|B`; blank where none are known."""
+    drawn: npt.NDArray[np.uint8] | None = None
+    """(N, T, T), the same as the model draws them, where that is another side."""
     facts: dict[str, Any] = field(default_factory=dict)
     """Where the images come from, in JSON's types: of a model its `weights_sha256`, `seed`,
     `temperature`; of a folder its `digest`."""
@@ -38,7 +40,8 @@ class ImageSet:
         labels = tuple(self.labels[place] for place in places)
         taken = json_digest([self.facts.get("taken"), places.tolist()])
         facts = self.facts | {"taken": taken}
-        return ImageSet(self.name, self.pixels[places], self.groups[places], labels, facts)
+        drawn = None if self.drawn is None else self.drawn[places]
+        return ImageSet(self.name, self.pixels[places], self.groups[places], labels, drawn, facts)
 
 
 def halves(

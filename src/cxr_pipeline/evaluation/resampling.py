@@ -1,9 +1,19 @@
 """Bootstrap samples: which images are drawn, and how often, patient by patient."""
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
 LEVEL = 0.95
+
+
+class Estimate(NamedTuple):
+    """A number, with the interval that it lies in at 95 %."""
+
+    value: float
+    low: float
+    high: float
 
 
 def multiplicities(

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from cxr_pipeline.evaluation.fidelity.manifolds import manifold_estimates, membership
-from cxr_pipeline.evaluation.resampling import multiplicities
 
 K = 3
 
@@ -102,13 +101,24 @@ def test_blocks_do_not_change_it():
 
 def test_intervals_are_of_each_side_s_own_images():
     reference, made = features(0, 100), features(1, 100, shift=1.0)
-    drawn = multiplicities(np.arange(100), 50, 0)
-    still = np.ones((50, 100))
+    drawn, still = np.eye(100), np.ones((100, 100))  # one image a draw, or all
+    of_none = manifold_estimates(reference, made, still, still, neighbours=K)
     of_samples = manifold_estimates(reference, made, still, drawn, neighbours=K)
     of_real = manifold_estimates(reference, made, drawn, still, neighbours=K)
-    moves = [[one.high - one.low > 1e-9 for one in side] for side in (of_samples, of_real)]
+    widths = [[one.high - one.low for one in side] for side in (of_none, of_samples, of_real)]
+    moves = (np.array(widths[1:]) > np.array(widths[0]) + 1e-9).tolist()
     assert moves == [[True, True, False, False], [False, False, True, True]]
     assert all(one.low - 1e-9 <= one.value <= one.high + 1e-9 for one in [*of_samples, *of_real])
+
+
+def test_a_share_of_none_or_all_is_not_sure():
+    far = manifold_estimates(
+        features(0, 20), features(1, 20) + 100, np.ones((9, 20)), np.ones((9, 20)), neighbours=K
+    )
+    precision, density, *_ = far
+    assert (precision.value, precision.low) == (0, 0)
+    assert precision.high == pytest.approx(0.161, abs=0.001)  # Wilson's, of 0 among 20
+    assert (density.low, density.high) == (0, 0)
 
 
 def test_no_more_images_than_neighbours_are_refused():

@@ -21,7 +21,7 @@ def read_sample(folder, size=64):
 
 def image_set(name, pixels, groups=None, **facts):
     own = np.arange(len(pixels)) if groups is None else groups
-    return ImageSet(name, pixels, own, ("",) * len(pixels), {"digest": f"of {name}", **facts})
+    return ImageSet(name, pixels, own, ("",) * len(pixels), facts={"digest": f"of {name}", **facts})
 
 
 class Thumbnails:

@@ -1,8 +1,10 @@
 import json
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.conftest import read_picture
 from tests.evaluation.memorisation.chests import image_set
 
 from cxr_pipeline.data.labels import read_labels
@@ -66,6 +68,14 @@ def test_copies_are_left_out_and_the_record_says_what_was_looked_at(tmp_path):
     assert made["image_store_digest"] == "cd" * 32
     assert made["audit_power"] == {"exact": 1.0}
     assert (tmp_path / "gan/DATASHEET.md").read_text() == "gan, 8 images"
+
+
+def test_images_are_exported_as_the_model_draws_them(tmp_path):
+    large = np.full((COUNT, 32, 32), 7, dtype=np.uint8)
+    sets = replace(samples(), drawn=large)
+    export(tmp_path, sets, flags={"gan": flagged(9)}, max_memorised=None)
+    (left,) = (tmp_path / "gan/images").iterdir()
+    assert np.array_equal(read_picture(left), large[0])
 
 
 def test_by_option_copies_stay_and_the_record_says_so(tmp_path):

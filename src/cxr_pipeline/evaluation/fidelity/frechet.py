@@ -10,8 +10,9 @@ import numpy.typing as npt
 import torch
 from torchmetrics.image.fid import FrechetInceptionDistance
 
-from cxr_pipeline.evaluation.fidelity.estimate import Estimate, Floats, Weights, above_zero
+from cxr_pipeline.evaluation.fidelity.estimate import Floats, Weights, above_zero
 from cxr_pipeline.evaluation.fidelity.given_features import GivenFeatures
+from cxr_pipeline.evaluation.resampling import Estimate
 
 
 def frechet_estimate(

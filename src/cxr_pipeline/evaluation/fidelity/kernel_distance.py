@@ -13,8 +13,9 @@ import numpy.typing as npt
 import torch
 from torchmetrics.image.kid import KernelInceptionDistance
 
-from cxr_pipeline.evaluation.fidelity.estimate import Estimate, Floats, Weights, centred
+from cxr_pipeline.evaluation.fidelity.estimate import Floats, Weights, centred
 from cxr_pipeline.evaluation.fidelity.given_features import GivenFeatures
+from cxr_pipeline.evaluation.resampling import Estimate
 from cxr_pipeline.randomness import derive_seed
 
 TIMES = 100

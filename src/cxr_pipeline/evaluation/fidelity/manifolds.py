@@ -12,7 +12,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from cxr_pipeline.evaluation.fidelity.estimate import Estimate, Floats, Weights, weighted_mean
+from cxr_pipeline.evaluation.fidelity.estimate import (
+    Floats,
+    Weights,
+    weighted_mean,
+    weighted_share,
+)
+from cxr_pipeline.evaluation.resampling import Estimate
 
 BLOCK = 512
 """Rows of a matrix of distances at a time."""
@@ -56,10 +62,10 @@ def manifold_estimates(
     """
     found = membership(reference, features, neighbours)
     return [
-        weighted_mean(found.precision, weights),
+        weighted_share(found.precision, weights),
         weighted_mean(found.density, weights),
-        weighted_mean(found.recall, reference_weights),
-        weighted_mean(found.coverage, reference_weights),
+        weighted_share(found.recall, reference_weights),
+        weighted_share(found.coverage, reference_weights),
     ]
 
 

@@ -19,7 +19,6 @@ from cxr_pipeline.evaluation.fidelity.chosen import (
     comparable_pixels,
     describe,
 )
-from cxr_pipeline.evaluation.fidelity.estimate import Estimate
 from cxr_pipeline.evaluation.fidelity.frechet import frechet_estimate
 from cxr_pipeline.evaluation.fidelity.kernel_distance import kernel_estimate
 from cxr_pipeline.evaluation.fidelity.manifolds import manifold_estimates
@@ -30,6 +29,7 @@ from cxr_pipeline.evaluation.fidelity.structural_similarity import similarity_es
 from cxr_pipeline.evaluation.image_sets import ImageSet, halves
 from cxr_pipeline.evaluation.kept_features import FeatureExtractor
 from cxr_pipeline.evaluation.measured import Findings, Measured, Missing
+from cxr_pipeline.evaluation.resampling import Estimate
 
 logger = logging.getLogger(__name__)
 

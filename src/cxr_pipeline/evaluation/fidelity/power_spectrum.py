@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from cxr_pipeline.evaluation.fidelity.estimate import Estimate, Weights, above_zero
+from cxr_pipeline.evaluation.fidelity.estimate import Weights, above_zero
+from cxr_pipeline.evaluation.resampling import Estimate
 
 BLOCK = 64
 """Images at a time."""

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cxr_pipeline.evaluation.fidelity.estimate import Estimate, Weights, above_zero
+from cxr_pipeline.evaluation.fidelity.estimate import Weights, above_zero
+from cxr_pipeline.evaluation.resampling import Estimate
 from cxr_pipeline.randomness import derive_seed
 
 SIDE = 7

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
-from cxr_pipeline.evaluation.fidelity.estimate import Estimate, Weights
-from cxr_pipeline.evaluation.resampling import interval
+from cxr_pipeline.evaluation.fidelity.estimate import Weights
+from cxr_pipeline.evaluation.resampling import Estimate, interval
 from cxr_pipeline.randomness import derive_seed
 
 ROUNDS = 2

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from cxr_pipeline.evaluation.image_sets import halves
 from cxr_pipeline.evaluation.memorisation.neighbours import Neighbours
-from cxr_pipeline.evaluation.memorisation.shares import Share, resampled_share
-from cxr_pipeline.evaluation.resampling import multiplicities
+from cxr_pipeline.evaluation.resampling import Estimate, multiplicities
+from cxr_pipeline.evaluation.shares import resampled_share
 
 PERCENTILE = 0.01
 """Of held-out images: what is below it is rarer than one in a hundred of them."""
@@ -103,7 +103,7 @@ def judged_share(
     *,
     replicates: int,
     seed: int,
-) -> Share:
+) -> Estimate:
     """Measure which share of samples is so judged.
 
     Both samples and held-out patients are drawn again: the percentile is uncertain too.
@@ -150,7 +150,7 @@ def floor_share(
     *,
     replicates: int,
     seed: int,
-) -> Share:
+) -> Estimate:
     """Measure which share of held-out images is so judged by other held-out patients.
 
     Args:

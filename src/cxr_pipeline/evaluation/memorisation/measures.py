@@ -20,8 +20,8 @@ from cxr_pipeline.evaluation.memorisation.flags import (
 )
 from cxr_pipeline.evaluation.memorisation.neighbours import Neighbours
 from cxr_pipeline.evaluation.memorisation.searches import Search
-from cxr_pipeline.evaluation.memorisation.shares import Share, resampled_share
-from cxr_pipeline.evaluation.resampling import multiplicities
+from cxr_pipeline.evaluation.resampling import Estimate, multiplicities
+from cxr_pipeline.evaluation.shares import resampled_share
 
 PIXELS, FEATURES = "pixels", "features"
 COPIES, AUTHENTICITY = "memorisation/copies", "memorisation/authenticity"
@@ -53,7 +53,7 @@ def measures(
         seed: Decides them.
     """
 
-    def share(judge: Judge, spaces: Sequence[str]) -> Share:
+    def share(judge: Judge, spaces: Sequence[str]) -> Estimate:
         own, real = ([look.near[space] for space in spaces] for look in (looked, held_out))
         return judged_share(
             judge, own, real, held_out.images.groups, replicates=replicates, seed=seed
@@ -77,7 +77,7 @@ def floors(
         seed: Decides them.
     """
 
-    def share(judge: Judge, spaces: Sequence[str]) -> Share:
+    def share(judge: Judge, spaces: Sequence[str]) -> Estimate:
         near = [held_out.near[space] for space in spaces]
         return floor_share(judge, near, held_out.images.groups, replicates=replicates, seed=seed)
 
@@ -88,7 +88,7 @@ def floors(
 
 def _authenticity(
     looked: Looked, searches: Mapping[str, Search], read: Read, replicates: int, seed: int
-) -> dict[str, Share]:
+) -> dict[str, Estimate]:
     """The share of images that are their own, among features."""
     if FEATURES not in looked.found:
         return {}
@@ -98,6 +98,6 @@ def _authenticity(
     return {AUTHENTICITY: resampled_share(float(own.mean()), draws, len(own))}
 
 
-def _rows(looked: Looked, shares: Mapping[str, Share]) -> list[Measured]:
+def _rows(looked: Looked, shares: Mapping[str, Estimate]) -> list[Measured]:
     name, count = looked.images.name, len(looked.images)
     return [Measured(name, metric, *share, count) for metric, share in shares.items()]

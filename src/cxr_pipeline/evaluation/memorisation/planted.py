@@ -16,7 +16,7 @@ from cxr_pipeline.evaluation.memorisation.flags import (
     crossed,
     limits,
 )
-from cxr_pipeline.evaluation.memorisation.shares import wilson
+from cxr_pipeline.evaluation.shares import wilson
 
 PLANTED = 100
 """Training images that are copied at most."""

@@ -122,10 +122,9 @@ def release(
         }
     without = set(np.flatnonzero(flagged).tolist()) if flagged is not None and leave_out else ()
     return synthetic_folder(
-        iter(samples.pixels),
+        iter(samples.pixels if samples.drawn is None else samples.drawn),
         samples.labels,
-        # Of the size that was audited, which may be another than the model's own.
-        samples.facts["config"] | {"image_size": samples.pixels.shape[1]},
+        samples.facts["config"],
         seed=samples.facts["seed"],
         temperature=samples.facts["temperature"],
         left_out=without,

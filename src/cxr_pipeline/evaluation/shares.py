@@ -1,23 +1,14 @@
 """Shares of images, with intervals that hold for rare ones too."""
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from cxr_pipeline.evaluation.resampling import interval
+from cxr_pipeline.evaluation.resampling import Estimate, interval
 
 Z = 1.959964
 """Standard deviations that hold the middle 95 % of a Gaussian."""
-
-
-class Share(NamedTuple):
-    """A share of images and the interval that it lies in at 95 %."""
-
-    value: float
-    low: float
-    high: float
 
 
 def wilson(count: float, total: int) -> tuple[float, float]:
@@ -33,7 +24,7 @@ def wilson(count: float, total: int) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def resampled_share(value: float, draws: npt.NDArray[np.float64], total: int) -> Share:
+def resampled_share(value: float, draws: npt.NDArray[np.float64], total: int) -> Estimate:
     """Give a share the wider of two intervals, at each end.
 
     Resampling knows of images that are alike and of thresholds that are uncertain; but of a share
@@ -45,4 +36,4 @@ def resampled_share(value: float, draws: npt.NDArray[np.float64], total: int) ->
         total: Images that it is of.
     """
     by_draws, by_count = interval(draws), wilson(value * total, total)
-    return Share(value, min(by_draws[0], by_count[0]), max(by_draws[1], by_count[1]))
+    return Estimate(value, min(by_draws[0], by_count[0]), max(by_draws[1], by_count[1]))

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from cxr_pipeline.evaluation.memorisation.shares import resampled_share, wilson
+from cxr_pipeline.evaluation.shares import resampled_share, wilson
 
 
 @given(st.integers(1, 500), st.data())
