@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from tests.evaluation.scores import SUBJECTS, save_scores
+from tests.evaluation.scores import SUBJECTS, parts_of_older_weights, save_scores
 
 from cxr_pipeline.evaluation.cards import data_sheet, model_card, write_cards
 from cxr_pipeline.evaluation.score_files import read_scores
@@ -36,11 +36,15 @@ def config(name="gan", **more):
 @pytest.fixture
 def folders(tmp_path):
     reports, models = tmp_path / "reports", tmp_path / "models"
+    save_models(models)
+    save_scores(reports, models)
+    return reports, models
+
+
+def save_models(models):
     for name in ("gan", "vae", "gmvae"):
         (models / name).mkdir(parents=True)
         (models / name / "config.json").write_text(json.dumps(config(name)))
-    save_scores(reports, models)
-    return reports, models
 
 
 @pytest.fixture
@@ -117,6 +121,21 @@ def test_scores_of_other_weights_are_not_shown(scores):
     assert "**has not been measured**" in part(card, "Memorisation")
     assert "it has not been scored" in part(card, "Limits")
     assert "Not before the audit" in part(data_sheet(anew, scores), "Distribution")
+
+
+def test_a_part_that_looked_at_older_weights_is_not_shown_beside_those_that_did_not(
+    tmp_path, scores
+):
+    assert "findings were guessed" in part(data_sheet(config(), scores), "Labels")
+    assert "synthetic only" in part(model_card(config(), scores), "Scores")
+    save_models(tmp_path / "anew")
+    save_scores(tmp_path / "kept", tmp_path / "anew", parts_of_older_weights("utility"))
+    older = read_scores(tmp_path / "kept")
+    told = part(model_card(config(), older), "Scores")
+    assert "| power spectrum ↓ | 2.1 [1.8, 2.4] |" in told
+    assert "synthetic only" not in told
+    assert "findings were" not in part(data_sheet(config(), older), "Labels")
+    assert "synthetic only" in part(model_card(config("vae"), older), "Scores")
 
 
 def test_without_an_evaluation_both_are_written(tmp_path):

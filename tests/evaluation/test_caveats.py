@@ -29,7 +29,7 @@ def test_a_gate_is_open_at_its_limit_and_where_there_is_none(scores, limit):
 
 
 def test_disagreement_of_extractors_is_said(scores):
-    assert len(about(scores, "Extractors disagree: frechet_distance")) == 1
+    assert len(about(scores, "Extractors disagree: gan is nearer")) == 1
 
 
 def test_few_images_and_more_features_than_images_are_said(scores):

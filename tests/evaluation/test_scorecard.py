@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from tests.evaluation.scores import SUBJECTS, parts, utility_table
+from tests.evaluation.scores import SUBJECTS, parts, parts_of_older_weights, utility_table
 
 from cxr_pipeline.evaluation.measured import Findings, Measured, Missing
 from cxr_pipeline.evaluation.score_cells import best_model, measured_text, spoken_time
@@ -125,6 +125,14 @@ def test_scores_of_weights_that_are_gone_are_left_out():
     card = scorecard(table, record, CONFIGS)
     for heading in ("coverage, random ↑", "copies ↓", "best arm ↑"):
         assert row_of(card, heading)["vae"].reason == OUT_OF_DATE
+
+
+def test_extractors_do_not_disagree_about_weights_that_are_gone():
+    assert len(merge(parts(), digests())[1]["disagreements"]) == 1
+    assert merge(parts(), digests(vae="9" * 64))[1]["disagreements"] == []
+    _, record = merge(parts_of_older_weights("fidelity"), digests())
+    assert record["disagreements"] == []
+    assert record["models"]["gan"]["parts"] == ["agreement", "memorisation", "utility"]
 
 
 def test_where_no_model_is_as_it_was_the_floor_goes_too():

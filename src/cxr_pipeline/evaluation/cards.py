@@ -1,6 +1,5 @@
 """A model card and a data sheet: what a model and its images are, from what is on record."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from cxr_pipeline.evaluation.image_sets import REAL
 from cxr_pipeline.evaluation.metric_names import ARROWS
 from cxr_pipeline.evaluation.page_tables import power_table, written
 from cxr_pipeline.evaluation.score_cells import spoken_time
-from cxr_pipeline.evaluation.score_files import Scores, read_configs, read_scores
+from cxr_pipeline.evaluation.score_files import Scores, names_model, read_configs, read_scores
 from cxr_pipeline.evaluation.scorecard import Scorecard, scorecard
 
 NOT_ON_RECORD = "not on record"
@@ -80,9 +79,8 @@ def scores_of(scores: Scores, config: Mapping[str, Any]) -> Scores:
     known = record.get("models", {}).get(name, {}).get("weights_sha256")
     own = [name, REAL] if known in {"", config.get("weights_sha256")} else [REAL]
     missing = [row for row in record.get("missing", []) if row["model"] in {name, REAL}]
-    # A line that names this model: the order of others is no limit of it.
-    word = re.compile(rf"\b{re.escape(name)}\b")
-    disagreements = [line for line in record.get("disagreements", []) if word.search(line)]
+    # The order of others is no limit of it.
+    disagreements = [line for line in record.get("disagreements", []) if names_model(line, name)]
     kept = {"missing": missing, "disagreements": disagreements}
     return replace(
         scores,
@@ -133,7 +131,9 @@ def _render(
         copies=copies,
         gate=gate,
         gate_closed=any(row.model == name for row, _ in closed_gates(own)),
-        pseudo_labels=own.facts("utility").get("labels", {}).get(name),
+        pseudo_labels=None
+        if own.utility is None
+        else own.facts("utility").get("labels", {}).get(name),
         **more,
     )
 

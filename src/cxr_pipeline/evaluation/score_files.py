@@ -1,5 +1,6 @@
-"""The files that an evaluation left, read with care: any may be absent, or damaged."""
+"""The files that an evaluation left, read with care: any may be absent, damaged or out of date."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from cxr_pipeline.evaluation.image_sets import REAL
 from cxr_pipeline.evaluation.kept_files import read_csv, read_json
 from cxr_pipeline.evaluation.measured import COLUMNS
 
@@ -23,12 +25,12 @@ DISTANCES = ("model", "space", "distance")
 
 @dataclass(frozen=True)
 class Scores:
-    """What is there of an evaluation; None where a file is not."""
+    """What is there of an evaluation; None where a file is not, or is of weights that are gone."""
 
     evaluation: pd.DataFrame | None
     """`evaluation.csv`."""
     record: Mapping[str, Any]
-    """`evaluation.json`, see `scorecard.gather`; empty where there is none."""
+    """`evaluation.json`, see `scorecard.merge`; empty where there is none."""
     classifier: pd.DataFrame | None
     """How well the classifier tells findings on real images held out."""
     agreement: pd.DataFrame | None
@@ -46,7 +48,10 @@ class Scores:
 
 
 def read_scores(reports: Path) -> Scores:
-    """Read what an evaluation left.
+    """Read what an evaluation left; of each part, what it found of models as they were gathered.
+
+    A table keeps what earlier runs of its part found, of models that were trained anew since too:
+    those `evaluation.json` does not name for that part, and so they are left out.
 
     Args:
         reports: The reporting folder (`data/08_reporting`).
@@ -55,17 +60,25 @@ def read_scores(reports: Path) -> Scores:
         ValueError: If a file is damaged.
     """
     own = reports / "evaluation"
-    record = reports / "evaluation.json"
+    path = reports / "evaluation.json"
+    record = read_json(path) if path.is_file() else {}
+    audited = _looked_at(record, "memorisation")
+    pairs = sorted((own / "closest_pairs").glob("*.png"))
     return Scores(
         evaluation=_read(reports / "evaluation.csv", COLUMNS),
-        record=read_json(record) if record.is_file() else {},
+        record=record,
         classifier=_read(reports / "classifier" / "scores.csv", SCORES),
-        agreement=_read(own / "agreement.csv", AGREEMENT),
-        utility=_read(own / "utility.csv", UTILITY),
+        agreement=_rows_of(_read(own / "agreement.csv", AGREEMENT), record, "agreement"),
+        utility=_rows_of(_read(own / "utility.csv", UTILITY), record, "utility"),
         power=_read(own / "memorisation_power.csv", POWER),
-        distances=_read(own / "distances.csv", DISTANCES),
-        closest_pairs={path.stem: path for path in sorted((own / "closest_pairs").glob("*.png"))},
+        distances=_rows_of(_read(own / "distances.csv", DISTANCES), record, "memorisation"),
+        closest_pairs={path.stem: path for path in pairs if path.stem in audited},
     )
+
+
+def names_model(line: str, name: str) -> bool:
+    """Whether a line speaks of a model: not of another whose name has the same word in it."""
+    return re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", line) is not None
 
 
 def read_configs(models: Path) -> dict[str, dict[str, Any]]:
@@ -78,6 +91,20 @@ def read_configs(models: Path) -> dict[str, dict[str, Any]]:
         ValueError: If one is damaged.
     """
     return {path.parent.name: read_json(path) for path in sorted(models.glob("*/config.json"))}
+
+
+def _looked_at(record: Mapping[str, Any], part: str) -> set[str]:
+    """The models of which what a part found still holds."""
+    models = record.get("models", {})
+    return {name for name, own in models.items() if part in own["parts"]}
+
+
+def _rows_of(
+    table: pd.DataFrame | None, record: Mapping[str, Any], part: str
+) -> pd.DataFrame | None:
+    names = _looked_at(record, part)
+    # Real images alone are the floor of nothing.
+    return None if table is None or not names else table[table["model"].isin([*names, REAL])]
 
 
 def _read(path: Path, columns: Sequence[str]) -> pd.DataFrame | None:

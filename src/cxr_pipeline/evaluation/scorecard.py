@@ -20,7 +20,7 @@ from cxr_pipeline.evaluation.score_cells import (
     spoken_time,
     why_missing,
 )
-from cxr_pipeline.evaluation.score_files import read_configs
+from cxr_pipeline.evaluation.score_files import names_model, read_configs
 
 OUT_OF_DATE = "out of date, the model was trained anew since: run kedro run --pipeline=evaluation"
 OF_MODELS_ALONE = "known only of models that are trained here"
@@ -85,9 +85,15 @@ def merge(
     rows: list[Measured] = []
     missing: list[Missing] = []
     looked_at: dict[str, dict[str, Any]] = {}
+    disagreements: list[str] = []
     for part in parts:
         # Of a folder of images it is not known here what is new in it.
         stale = {n for n, digest in part.subjects.items() if digests.get(n) not in {None, digest}}
+        disagreements += [
+            line
+            for line in part.facts.get("disagreements", [])
+            if not any(names_model(line, name) for name in stale)
+        ]
         if stale == {*part.subjects}:
             stale.add(REAL)  # the floor of nothing
         rows += [row for row in part.rows if row.model not in stale]
@@ -100,7 +106,7 @@ def merge(
     return as_frame(rows), {
         "missing": [row._asdict() for row in missing],
         "parts": {part.part: part.facts for part in parts},
-        "disagreements": [line for part in parts for line in part.facts.get("disagreements", [])],
+        "disagreements": disagreements,
         "models": looked_at,
         "max_memorised": max_memorised,
     }
@@ -116,7 +122,7 @@ def scorecard(
 
     Args:
         evaluation: `evaluation.csv`.
-        record: `evaluation.json`, see `gathering.gather`.
+        record: `evaluation.json`, see `merge`.
         configs: Each generative model's `config.json`, by its name.
         utility: `utility.csv`, which has the verdicts.
 
