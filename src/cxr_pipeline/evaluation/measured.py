@@ -9,6 +9,14 @@ import pandas as pd
 COLUMNS = ("model", "metric", "value", "low", "high", "n")
 
 
+EVERYTHING = "everything"
+"""In the place of a metric: nothing could be measured of a model."""
+
+
+class CannotMeasureError(ValueError):
+    """A metric cannot be had of these images: a line with the remedy, for `Missing.reason`."""
+
+
 class Measured(NamedTuple):
     """A number, with the interval that it lies in at 95 %."""
 

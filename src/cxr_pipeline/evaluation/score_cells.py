@@ -7,13 +7,11 @@ from dataclasses import dataclass
 import pandas as pd
 
 from cxr_pipeline.evaluation.image_sets import REAL
-from cxr_pipeline.evaluation.measured import COLUMNS, Measured, Missing
+from cxr_pipeline.evaluation.measured import COLUMNS, EVERYTHING, Measured, Missing
 from cxr_pipeline.evaluation.metric_names import HIGHER, LOWER
 from cxr_pipeline.evaluation.page_tables import written
 
 NOT_SCORED = "not scored: run kedro run --pipeline=evaluation"
-EVERYTHING = "everything"
-"""In the place of a metric: nothing could be measured of a model."""
 
 
 @dataclass(frozen=True)

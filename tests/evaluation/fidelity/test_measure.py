@@ -15,7 +15,7 @@ from tests.evaluation.fidelity.planted import (
 )
 
 from cxr_pipeline.evaluation.image_sets import ImageSet, halves
-from cxr_pipeline.evaluation.measured import findings_from
+from cxr_pipeline.evaluation.measured import CannotMeasureError, findings_from
 
 OF_FEATURES = (
     "fidelity/frechet_distance",
@@ -44,7 +44,8 @@ def few(real):
     """Real images, few and small enough to be measured again and again."""
     _, others = halves(real.groups, SEED)
     taken = real.take(np.sort(np.concatenate([halves(real.groups, SEED)[0][::4], others[::4]])))
-    return ImageSet(taken.name, taken.pixels[:, ::2, ::2], taken.groups, taken.labels)
+    pixels = taken.pixels[:, ::2, ::2]
+    return ImageSet(taken.name, pixels, taken.groups, taken.labels, facts={"digest": "real"})
 
 
 def rows_of(found, model):
@@ -195,13 +196,23 @@ def test_features_that_are_not_finite_leave_out_their_metrics_alone(few, caplog)
 def test_an_extractor_that_cannot_look_at_real_images_is_missing_for_all(few):
     class Demanding(RandomNetwork):
         def features(self, pixels):
-            raise ValueError(f"images of {pixels.shape[1]} px are too small: enlarge them")
+            raise CannotMeasureError(f"images of {pixels.shape[1]} px are too small: enlarge them")
 
     found = measured([as_samples("gan", few.pixels)], few, [Demanding()])
     for model in ("real", "gan"):
         assert set(rows_of(found, model)) == set(OF_PIXELS)
     assert {row.reason for row in found.missing} == {"images of 32 px are too small: enlarge them"}
     assert found.facts["extractors"]["random"]["dimensions"] is None
+
+
+@pytest.mark.parametrize("error", [ValueError, np.linalg.LinAlgError])
+def test_a_mistake_of_the_code_is_no_matter_of_the_images(few, error):
+    class Mistaken(RandomNetwork):
+        def features(self, pixels):
+            raise error("shapes (3, 4) and (5, 6) do not match")
+
+    with pytest.raises(error, match="shapes"):
+        measured([as_samples("gan", few.pixels)], few, [Mistaken()])
 
 
 def test_a_set_of_another_size_is_measured_by_features_alone(few):

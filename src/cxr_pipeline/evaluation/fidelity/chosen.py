@@ -1,6 +1,6 @@
 """The images of two sets that are compared, and their features."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from cxr_pipeline.evaluation.image_sets import ImageSet
 from cxr_pipeline.evaluation.kept_features import FeatureExtractor
+from cxr_pipeline.evaluation.measured import CannotMeasureError
 from cxr_pipeline.evaluation.resampling import multiplicities
 from cxr_pipeline.randomness import derive_seed
 
@@ -60,31 +61,10 @@ def choose(
     return Chosen(images.name, chosen, images.pixels[chosen], groups, weights)
 
 
-def describe(
-    extractor: FeatureExtractor, sets: Sequence[ImageSet], features: Describe
-) -> list[Features | ValueError]:
-    """Describe the images of each set, or say why they cannot be.
-
-    Args:
-        extractor: What looks at them.
-        sets: The sets.
-        features: Describes a set's images, (N, F).
-    """
-    described: list[Features | ValueError] = []
-    for one in sets:
-        try:
-            rows = features(extractor, one)
-            _require_finite(rows, extractor.name, one.name)
-            described.append(rows)
-        except ValueError as error:
-            described.append(error)
-    return described
-
-
 def _require_finite(rows: Features, extractor: str, name: str) -> None:
     broken = int(np.count_nonzero(~np.isfinite(rows).all(axis=1)))
     if broken:
-        raise ValueError(
+        raise CannotMeasureError(
             f"the {extractor}'s features of {broken} of {len(rows)} images of {name} are not "
             f"finite: mend its weights, or leave {extractor} out of evaluation.extractors"
         )
@@ -94,16 +74,16 @@ def require_enough(reference: Chosen, chosen: Chosen) -> None:
     """Refuse sides of less than two images, or of one patient.
 
     Raises:
-        ValueError: If a side has too few: nothing can be said of how sure a number is.
+        CannotMeasureError: If a side has too few: nothing can be said of how sure a number is.
     """
     patients = len(np.unique(reference.groups))
     if patients < 2:
-        raise ValueError(
+        raise CannotMeasureError(
             f"{patients} patients in a half of those held out, at least 2 are needed: raise "
             "evaluation.images, or labels.validation and labels.test"
         )
     if len(np.unique(chosen.groups)) < 2:
-        raise ValueError(
+        raise CannotMeasureError(
             f"{len(chosen.places)} images of {chosen.name}, at least 2 are needed, of as many "
             "patients: have more"
         )
@@ -113,12 +93,12 @@ def comparable_pixels(reference: Chosen, chosen: Chosen) -> Sides:
     """Take the pixels of both sides.
 
     Raises:
-        ValueError: If there are too few images, or they are of different sizes.
+        CannotMeasureError: If there are too few images, or they are of different sizes.
     """
     require_enough(reference, chosen)
     size, real_size = chosen.pixels.shape[1], reference.pixels.shape[1]
     if size != real_size:
-        raise ValueError(
+        raise CannotMeasureError(
             f"images of {chosen.name} are of {size} px, real ones of {real_size} px: "
             f"resize them to {real_size} px"
         )
@@ -126,16 +106,28 @@ def comparable_pixels(reference: Chosen, chosen: Chosen) -> Sides:
 
 
 def comparable_features(
-    reference: Chosen, chosen: Chosen, real: Features | ValueError, made: Features | ValueError
+    extractor: str,
+    reference: Chosen,
+    chosen: Chosen,
+    real: Callable[[], Features],
+    made: Callable[[], Features],
 ) -> tuple[Features, Features]:
     """Take the features of both sides out of those of the whole sets.
 
+    Args:
+        extractor: Its name.
+        reference: Real images.
+        chosen: Images of the set.
+        real: Describes the images of the set that the reference is of; asked again and again.
+        made: Likewise of the other.
+
     Raises:
-        ValueError: If there are too few images, or a set could not be described.
+        CannotMeasureError: If there are too few images, or features are no numbers.
     """
     require_enough(reference, chosen)
-    if isinstance(real, ValueError):
-        raise real
-    if isinstance(made, ValueError):
-        raise made
-    return real[reference.places], made[chosen.places]
+    sides = []
+    for side, described in ((reference, real), (chosen, made)):
+        rows = described()
+        _require_finite(rows, extractor, side.name)
+        sides.append(rows[side.places])
+    return sides[0], sides[1]

@@ -12,6 +12,8 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 
 from cxr_pipeline.evaluation.fidelity.estimate import Floats, Weights, above_zero
 from cxr_pipeline.evaluation.fidelity.given_features import GivenFeatures
+from cxr_pipeline.evaluation.fidelity.progress_lines import progress_lines
+from cxr_pipeline.evaluation.measured import CannotMeasureError
 from cxr_pipeline.evaluation.resampling import Estimate
 
 
@@ -27,15 +29,14 @@ def frechet_estimate(
         weights: (R, M), likewise.
 
     Raises:
-        ValueError: Fewer than two images on a side.
+        CannotMeasureError: Fewer than two images on a side.
     """
     value = frechet_distance(reference, features)
-    draws = np.array(
-        [
-            weighted_frechet_distance(reference, features, *drawn)
-            for drawn in zip(reference_weights, weights, strict=True)
-        ]
-    )
+    draws = np.empty(len(weights))
+    report = progress_lines("Frechet distance's bootstrap samples", len(draws))
+    for number, drawn in enumerate(zip(reference_weights, weights, strict=True)):
+        draws[number] = weighted_frechet_distance(reference, features, *drawn)
+        report(number + 1)
     return above_zero(value, draws)
 
 
@@ -47,11 +48,13 @@ def frechet_distance(reference: Floats, features: Floats) -> float:
         features: (M, F).
 
     Raises:
-        ValueError: Fewer than two images on a side.
+        CannotMeasureError: Fewer than two images on a side.
     """
     fewest = min(len(reference), len(features))
     if fewest < 2:
-        raise ValueError(f"{fewest} image to compare: a covariance needs two, draw more samples")
+        raise CannotMeasureError(
+            f"{fewest} image to compare: a covariance needs two, draw more samples"
+        )
     metric = FrechetInceptionDistance(feature=GivenFeatures(reference.shape[1]))
     metric.update(torch.from_numpy(reference.astype(np.float64)), real=True)
     metric.update(torch.from_numpy(features.astype(np.float64)), real=False)

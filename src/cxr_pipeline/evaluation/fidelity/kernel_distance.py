@@ -15,6 +15,8 @@ from torchmetrics.image.kid import KernelInceptionDistance
 
 from cxr_pipeline.evaluation.fidelity.estimate import Floats, Weights, centred
 from cxr_pipeline.evaluation.fidelity.given_features import GivenFeatures
+from cxr_pipeline.evaluation.fidelity.progress_lines import progress_lines
+from cxr_pipeline.evaluation.measured import CannotMeasureError
 from cxr_pipeline.evaluation.resampling import Estimate
 from cxr_pipeline.randomness import derive_seed
 
@@ -22,6 +24,8 @@ TIMES = 100
 """How often each image is drawn into a subset: then which ones are drawn matters little."""
 BLOCK = 512
 """Rows of a kernel matrix at a time."""
+SUBSETS = 10
+"""Subsets between two looks at how long it takes."""
 
 
 def kernel_estimate(
@@ -44,7 +48,7 @@ def kernel_estimate(
         seed: Decides the subsets.
 
     Raises:
-        ValueError: Fewer images than a subset has.
+        CannotMeasureError: Fewer images than a subset has.
     """
     value = kernel_distance(reference, features, subset, seed)
     return centred(value, kernel_draws(reference, features, reference_weights, weights))
@@ -60,11 +64,11 @@ def kernel_distance(reference: Floats, features: Floats, subset: int, seed: int)
         seed: Decides the subsets.
 
     Raises:
-        ValueError: Fewer images than a subset has.
+        CannotMeasureError: Fewer images than a subset has.
     """
     fewest, most = sorted((len(reference), len(features)))
     if fewest < subset:
-        raise ValueError(
+        raise CannotMeasureError(
             f"{fewest} images to compare, fewer than evaluation.kid_subset={subset}: "
             "lower it, or have more images"
         )
@@ -73,14 +77,22 @@ def kernel_distance(reference: Floats, features: Floats, subset: int, seed: int)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Metric `Kernel Inception Distance` will save")
         metric = KernelInceptionDistance(
-            feature=GivenFeatures(reference.shape[1]), subsets=subsets, subset_size=subset
+            feature=GivenFeatures(reference.shape[1]),
+            subset_size=subset,
+            compute_with_cache=False,
         )
     metric.update(torch.from_numpy(reference.astype(np.float64)), real=True)
     metric.update(torch.from_numpy(features.astype(np.float64)), real=False)
+    total = 0.0
+    report = progress_lines("KID's subsets", subsets)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "kernel distance"))
-        mean, _ = metric.compute()
-    return float(mean)
+        for done in range(0, subsets, SUBSETS):
+            metric.subsets = min(SUBSETS, subsets - done)  # which are drawn on from where it was
+            mean, _ = metric.compute()
+            total += float(mean) * metric.subsets
+            report(done + metric.subsets)
+    return total / subsets
 
 
 def kernel_draws(
@@ -134,10 +146,12 @@ def _sums(
 ) -> npt.NDArray[np.float64]:
     """The kernel summed over all pairs, each as often as both are drawn, (R,)."""
     sums = np.zeros(len(first_weights))
+    report = progress_lines("KID's bootstrap samples, images", len(first))
     for start in range(0, len(first), block):
         rows = slice(start, start + block)
         kernels = _kernel(first[rows] @ second.T / first.shape[1])  # (block, M)
         sums += ((second_weights @ kernels.T) * first_weights[:, rows]).sum(axis=1)
+        report(min(rows.stop, len(first)))
     return sums
 
 

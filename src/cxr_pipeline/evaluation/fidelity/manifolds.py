@@ -18,6 +18,8 @@ from cxr_pipeline.evaluation.fidelity.estimate import (
     weighted_mean,
     weighted_share,
 )
+from cxr_pipeline.evaluation.fidelity.progress_lines import progress_lines
+from cxr_pipeline.evaluation.measured import CannotMeasureError
 from cxr_pipeline.evaluation.resampling import Estimate
 
 BLOCK = 512
@@ -58,7 +60,7 @@ def manifold_estimates(
         Precision, density, recall and coverage.
 
     Raises:
-        ValueError: No more images than neighbours on a side.
+        CannotMeasureError: No more images than neighbours on a side.
     """
     found = membership(reference, features, neighbours)
     return [
@@ -81,11 +83,11 @@ def membership(
         block: Rows of a matrix of distances that are in memory at once.
 
     Raises:
-        ValueError: No more images than neighbours on a side.
+        CannotMeasureError: No more images than neighbours on a side.
     """
     fewest = min(len(reference), len(features))
     if fewest <= neighbours:
-        raise ValueError(
+        raise CannotMeasureError(
             f"{fewest} images to compare, no more than evaluation.neighbours={neighbours}: "
             "lower it, or have more images"
         )
@@ -96,6 +98,7 @@ def membership(
     counts = torch.empty(len(samples), dtype=torch.float64)
     recalled = torch.zeros(len(real), dtype=torch.bool)
     covered = torch.zeros(len(real), dtype=torch.bool)
+    report = progress_lines("Neighbours of images", len(samples))
     for start in range(0, len(samples), block):
         rows = slice(start, start + block)
         distances = _distances(samples[rows], real)
@@ -103,6 +106,7 @@ def membership(
         counts[rows] = inside.sum(dim=1, dtype=torch.float64)
         covered |= inside.any(dim=0)
         recalled |= (distances < sample_radii[rows, None]).any(dim=0)
+        report(min(rows.stop, len(samples)))
     return Membership(
         precision=(counts > 0).double().numpy(),
         density=(counts / neighbours).numpy(),
@@ -114,12 +118,14 @@ def membership(
 def _radii(features: Tensor, neighbours: int, block: int) -> Tensor:
     """How far each image's k-th nearest neighbour is, itself left out."""
     radii = torch.empty(len(features), dtype=torch.float64)
+    report = progress_lines("Neighbours within a set, images", len(features))
     for start in range(0, len(features), block):
         rows = slice(start, start + block)
         distances = _distances(features[rows], features)
         places = torch.arange(len(distances))
         distances[places, places + start] = torch.inf
         radii[rows] = distances.kthvalue(neighbours, dim=1).values
+        report(min(rows.stop, len(features)))
     return radii
 
 

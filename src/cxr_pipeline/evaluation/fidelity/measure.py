@@ -6,7 +6,9 @@ model's samples: what it scores is the floor, below which no difference to real 
 
 import logging
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +19,13 @@ from cxr_pipeline.evaluation.fidelity.chosen import (
     choose,
     comparable_features,
     comparable_pixels,
-    describe,
 )
 from cxr_pipeline.evaluation.fidelity.frechet import frechet_estimate
+from cxr_pipeline.evaluation.fidelity.kept_scores import (
+    SetScores,
+    facts_that_decide,
+    kept_scores,
+)
 from cxr_pipeline.evaluation.fidelity.kernel_distance import kernel_estimate
 from cxr_pipeline.evaluation.fidelity.manifolds import manifold_estimates
 from cxr_pipeline.evaluation.fidelity.power_spectrum import spectrum_estimate
@@ -28,7 +34,7 @@ from cxr_pipeline.evaluation.fidelity.sliced_wasserstein import wasserstein_esti
 from cxr_pipeline.evaluation.fidelity.structural_similarity import similarity_estimate
 from cxr_pipeline.evaluation.image_sets import ImageSet, halves
 from cxr_pipeline.evaluation.kept_features import FeatureExtractor
-from cxr_pipeline.evaluation.measured import Findings, Measured, Missing
+from cxr_pipeline.evaluation.measured import CannotMeasureError, Findings, Measured, Missing
 from cxr_pipeline.evaluation.resampling import Estimate
 
 logger = logging.getLogger(__name__)
@@ -48,6 +54,7 @@ def measure_fidelity(
     kid_subset: int,
     replicates: int,
     seed: int,
+    kept: Path | None = None,
 ) -> Findings:
     """Measure how like real images each set is, and how varied.
 
@@ -63,6 +70,8 @@ def measure_fidelity(
         kid_subset: Images in each of KID's subsets.
         replicates: Bootstrap samples that an interval is from.
         seed: Decides halves, pairs, patches, directions and bootstrap samples.
+        kept: Where each set's scores are kept, and found again by the sets' facts, which must name
+            all that their pixels follow from; `None` keeps none.
 
     Returns:
         Rows of each set and of `real`, the floor; what cannot be measured is among its `missing`.
@@ -73,29 +82,51 @@ def measure_fidelity(
     enough = min(max(neighbours + 1, kid_subset), most)
     sizes = [len(one) for one in sets if len(one) > 1]
     size = min([most, *([one for one in sizes if one >= enough] or sizes)])
-    compared = [real, *sets]
-    described = {one.name: describe(one, compared, features) for one in extractors}
+    how: dict[str, Any] = {"neighbours": neighbours, "kid_subset": kid_subset, "seed": seed}
     draw = partial(choose, replicates=replicates, seed=seed)
-    for number, one in enumerate(compared):
-        count = min(size, len(one))
+    dimensions: dict[str, int] = {}
+    of_real = {one.name: cache(partial(features, one, real)) for one in extractors}
+
+    def measure(one: ImageSet, count: int) -> SetScores:
         logger.info("Fidelity of %s: %d images, as many real ones", one.name, count)
+        scores = SetScores()
         against = draw(real, reference, count, stream="reference")
         places = floor if one is real else np.arange(len(one))
         chosen = draw(one, places, count, stream="set")
-        note = partial(_note, found, one.name, count)
+        note = partial(_note, scores, count, one.name)
         _measure_pixels(note, against, chosen, seed)
-        for extractor, rows in described.items():
-            both = partial(comparable_features, against, chosen, rows[0], rows[number])
-            _measure_features(note, extractor, against, chosen, both, neighbours, kid_subset, seed)
+        for extractor in extractors:
+            name, given = extractor.name, of_real[extractor.name]
+            logger.info("Fidelity of %s by %s", one.name, name)
+            own = given if one is real else cache(partial(features, extractor, one))
+            both = partial(_both, name, against, chosen, given, own, scores.dimensions)
+            _measure_features(note, name, against, chosen, both, **how)
+        return scores
+
+    for one in [real, *sets]:
+        count = min(size, len(one))
+        if kept is None:
+            scores = measure(one, count)
+        else:
+            key = {
+                **how,
+                "replicates": replicates,
+                "count": count,
+                "set": "floor" if one is real else facts_that_decide(one),
+                "real": facts_that_decide(real),
+                "extractors": {own.name: own.sha256 for own in extractors},
+            }
+            scores = kept_scores(kept, key, one.name, partial(measure, one, count))
+        found.rows.extend(scores.rows)
+        found.missing.extend(scores.missing)
+        dimensions |= scores.dimensions
     found.facts.update(
         n=size,
-        seed=seed,
         replicates=replicates,
-        neighbours=neighbours,
-        kid_subset=kid_subset,
+        **how,
         smaller={one.name: len(one) for one in sets if len(one) < size},
         extractors={
-            one.name: {"sha256": one.sha256, "dimensions": _dimensions(described[one.name])}
+            one.name: {"sha256": one.sha256, "dimensions": dimensions.get(one.name)}
             for one in extractors
         },
         order=orders(found.rows, size),
@@ -126,6 +157,7 @@ def _measure_features(
     reference: Chosen,
     chosen: Chosen,
     both: Callable[[], tuple[Features, Features]],
+    *,
     neighbours: int,
     kid_subset: int,
     seed: int,
@@ -142,23 +174,33 @@ def _measure_features(
     )
 
 
+def _both(
+    extractor: str,
+    reference: Chosen,
+    chosen: Chosen,
+    real: Callable[[], Features],
+    made: Callable[[], Features],
+    dimensions: dict[str, int],
+) -> tuple[Features, Features]:
+    """Take the features of both sides, and note how many there are of an image."""
+    sides = comparable_features(extractor, reference, chosen, real, made)
+    dimensions[extractor] = sides[0].shape[1]
+    return sides
+
+
 def _note(
-    found: Findings,
-    model: str,
+    scores: SetScores,
     count: int,
+    model: str,
     names: Sequence[str],
     measure: Callable[[], Sequence[Estimate]],
 ) -> None:
     """Note down what was measured, or why it cannot be: the other metrics are measured anyway."""
     try:
         estimates = measure()
-    except ValueError as error:
-        found.missing.extend(Missing(model, name, str(error)) for name in names)
+    except CannotMeasureError as error:
+        scores.missing.extend(Missing(model, name, str(error)) for name in names)
         logger.warning("%s of %s: %s", ", ".join(names), model, error)
         return
     rows = zip(names, estimates, strict=True)
-    found.rows.extend(Measured(model, name, *estimate, n=count) for name, estimate in rows)
-
-
-def _dimensions(described: Sequence[Features | ValueError]) -> int | None:
-    return next((rows.shape[1] for rows in described if not isinstance(rows, ValueError)), None)
+    scores.rows.extend(Measured(model, name, *estimate, n=count) for name, estimate in rows)

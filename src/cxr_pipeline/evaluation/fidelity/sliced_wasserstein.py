@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr_pipeline.evaluation.fidelity.estimate import Weights, above_zero
+from cxr_pipeline.evaluation.fidelity.progress_lines import progress_lines
+from cxr_pipeline.evaluation.measured import CannotMeasureError
 from cxr_pipeline.evaluation.resampling import Estimate
 from cxr_pipeline.randomness import derive_seed
 
@@ -45,7 +47,7 @@ def wasserstein_estimate(
         seed: Decides patches and directions.
 
     Raises:
-        ValueError: Images smaller than a patch.
+        CannotMeasureError: Images smaller than a patch.
     """
     assert reference.shape == pixels.shape
     rng = np.random.default_rng(derive_seed(seed, "directions"))
@@ -54,7 +56,9 @@ def wasserstein_estimate(
         for drawn in (weights, reference_weights)
     )
     values, draws = [], []
+    levels = levels_of(reference.shape[1])
     pyramids = zip(patches(reference, seed), patches(pixels, seed), strict=True)
+    report = progress_lines("Sliced Wasserstein distance's directions", levels * DIRECTIONS)
     for real, made in pyramids:
         spread = float(real.std(dtype=np.float64)) or 1.0
         directions = rng.standard_normal((SIDE * SIDE, DIRECTIONS))
@@ -63,6 +67,7 @@ def wasserstein_estimate(
             one, other = real @ direction, made @ direction  # (N, PATCHES)
             values.append(distance(one, other))
             draws.append(distances_of_draws(one, other, real_shares, shares))
+            report(len(draws))
     return above_zero(float(np.mean(values)), np.mean(draws, axis=0, dtype=np.float64))
 
 
@@ -78,16 +83,9 @@ def patches(pixels: npt.NDArray[np.uint8], seed: int) -> Iterator[npt.NDArray[np
         coarsest, grey levels.
 
     Raises:
-        ValueError: Images smaller than a patch.
+        CannotMeasureError: Images smaller than a patch.
     """
-    size = pixels.shape[1]
-    if size < SIDE:
-        raise ValueError(
-            f"images of {size} px, and patches of {SIDE} px are compared: enlarge them"
-        )
-    levels = 1
-    while (size := (size + 1) // 2) >= COARSEST:
-        levels += 1
+    levels = levels_of(pixels.shape[1])
     for level in range(levels):
         rng = np.random.default_rng(derive_seed(seed, "patches", level))
         places = rng.random((len(pixels), PATCHES, 2))
@@ -98,6 +96,22 @@ def patches(pixels: npt.NDArray[np.uint8], seed: int) -> Iterator[npt.NDArray[np
             rows, columns = (where.T * len(windows)).astype(np.int64)
             out[:] = windows[rows, columns].reshape(PATCHES, -1)
         yield found
+
+
+def levels_of(size: int) -> int:
+    """Count the levels that images of a side have.
+
+    Raises:
+        CannotMeasureError: Images smaller than a patch.
+    """
+    if size < SIDE:
+        raise CannotMeasureError(
+            f"images of {size} px, and patches of {SIDE} px are compared: enlarge them"
+        )
+    levels = 1
+    while (size := (size + 1) // 2) >= COARSEST:
+        levels += 1
+    return levels
 
 
 def distance(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float:

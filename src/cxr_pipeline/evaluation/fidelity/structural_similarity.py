@@ -11,6 +11,8 @@ from torch import Tensor
 from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
 from cxr_pipeline.evaluation.fidelity.estimate import Weights
+from cxr_pipeline.evaluation.fidelity.progress_lines import progress_lines
+from cxr_pipeline.evaluation.measured import CannotMeasureError
 from cxr_pipeline.evaluation.resampling import Estimate, interval
 from cxr_pipeline.randomness import derive_seed
 
@@ -40,11 +42,11 @@ def similarity_estimate(
         seed: Decides the pairs.
 
     Raises:
-        ValueError: No two images of different patients, or images too small for a window.
+        CannotMeasureError: No two images of different patients, or images too small for a window.
     """
     first, second = random_pairs(groups, seed)
     if len(first) == 0:
-        raise ValueError("no two images of different patients to compare: have more images")
+        raise CannotMeasureError("no two images of different patients to compare: have more images")
     values = similarities(pixels, first, second)
     pairs = weights[:, first] * weights[:, second]
     totals = pairs.sum(axis=1)
@@ -90,10 +92,11 @@ def similarities(
         (P,), in [0, 1].
 
     Raises:
-        ValueError: Images too small for a window.
+        CannotMeasureError: Images too small for a window.
     """
     betas = scales(pixels.shape[1])
     found = np.empty(len(first))
+    report = progress_lines("MS-SSIM of pairs", len(first))
     for start in range(0, len(first), batch):
         rows = slice(start, start + batch)
         one, other = (_as_floats(pixels[places[rows]]) for places in (first, second))
@@ -101,6 +104,7 @@ def similarities(
             one, other, kernel_size=KERNEL, data_range=1.0, betas=betas, reduction="none"
         )
         found[rows] = similarity.double().numpy()
+        report(min(rows.stop, len(first)))
     return found
 
 
@@ -114,14 +118,16 @@ def scales(size: int) -> tuple[float, ...]:
         size: The images' side.
 
     Raises:
-        ValueError: Not even one window fits.
+        CannotMeasureError: Not even one window fits.
     """
     for count in range(len(BETAS), 0, -1):
         halvings = count - 1
         if size // max(halvings**2, 2**halvings) >= KERNEL:
             chosen = BETAS[:count]
             return tuple(beta / sum(chosen) for beta in chosen)
-    raise ValueError(f"images of {size} px, and MS-SSIM compares windows of {KERNEL}: enlarge them")
+    raise CannotMeasureError(
+        f"images of {size} px, and MS-SSIM compares windows of {KERNEL}: enlarge them"
+    )
 
 
 def _as_floats(pixels: npt.NDArray[np.uint8]) -> Tensor:
