@@ -21,7 +21,7 @@ def picture_set(name, labels, bright=(), **changes):
     pixels = np.zeros((len(labels), 4, 4), dtype=np.uint8)
     pixels[list(bright)] = 200
     groups = np.arange(len(labels))
-    return ImageSet(name, pixels, groups, tuple(labels), facts={"weights_sha256": "abc"} | changes)
+    return ImageSet(name, pixels, groups, tuple(labels), facts={"digest": "abc"} | changes)
 
 
 def judge(pixels):
@@ -79,7 +79,7 @@ def test_samples_that_show_what_they_were_asked_agree_and_others_do_not():
         picture_set("gan", labels, bright=range(0, 40, 2)),
         picture_set("vae", labels, bright=range(20)),
         picture_set("gmvae", [""] * 40),
-        picture_set("real", labels, bright=range(0, 30, 2), weights_sha256=None),
+        picture_set("real", labels, bright=range(0, 30, 2)),
     ]
     found, rows = agreement(sets, judge, ENTRIES, classifier="def", **HOW)
     values = {row.model: row.value for row in found.rows}

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from cxr_pipeline.data.files import write_bytes
 from cxr_pipeline.evaluation.caveats import caveats, closed_gates
 from cxr_pipeline.evaluation.image_sets import REAL
+from cxr_pipeline.evaluation.measured import COPIES
 from cxr_pipeline.evaluation.metric_names import ARROWS
 from cxr_pipeline.evaluation.page_tables import power_table, written
 from cxr_pipeline.evaluation.score_cells import spoken_time
@@ -143,7 +144,7 @@ def _copies(scores: Scores, name: str) -> dict[str, Any] | None:
     if scores.evaluation is None:
         return None
     table = scores.evaluation
-    rows = table[(table["model"] == name) & (table["metric"] == "memorisation/copies")]
+    rows = table[(table["model"] == name) & (table["metric"] == COPIES)]
     known = rows[rows["value"].notna()].to_dict("records")
     return {str(key): value for key, value in known[0].items()} if known else None
 

@@ -3,14 +3,12 @@
 from typing import Any
 
 from cxr_pipeline.evaluation.image_sets import REAL
-from cxr_pipeline.evaluation.measured import Measured
+from cxr_pipeline.evaluation.measured import COPIES, Measured
 from cxr_pipeline.evaluation.score_cells import measured_rows
 from cxr_pipeline.evaluation.score_files import Scores
 
 FEW_IMAGES = 500
 """Below so many a side, intervals are wide: the usual counts are thousands."""
-
-COPIES = "memorisation/copies"
 
 
 def caveats(scores: Scores) -> list[str]:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from cxr_pipeline.data.conditions import multi_hot
-from cxr_pipeline.evaluation.image_sets import ImageSet
+from cxr_pipeline.evaluation.image_sets import REAL, ImageSet
 from cxr_pipeline.evaluation.measured import Findings, Measured, Missing
 from cxr_pipeline.evaluation.ranking import auroc, average_precision
 from cxr_pipeline.evaluation.resampling import interval, multiplicities
@@ -111,9 +111,8 @@ def agreement(
     found = Findings("agreement", {}, facts=facts)
     rows: list[tuple[Any, ...]] = []
     for whole in sets:
-        digest = whole.facts.get("weights_sha256") or whole.facts.get("digest")
-        if digest:
-            found.subjects[whole.name] = digest
+        if whole.name != REAL:
+            found.subjects[whole.name] = str(whole.facts["digest"])
         labelled = np.flatnonzero([bool(label) for label in whole.labels])
         if len(labelled) == 0:
             reason = "not conditional: its images were not asked to show anything"

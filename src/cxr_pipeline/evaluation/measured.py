@@ -13,6 +13,10 @@ EVERYTHING = "everything"
 """In the place of a metric: nothing could be measured of a model."""
 
 
+COPIES = "memorisation/copies"
+"""The share of samples taken for copies: what the release gate looks at."""
+
+
 class CannotMeasureError(ValueError):
     """A metric cannot be had of these images: a line with the remedy, for `Missing.reason`."""
 

@@ -61,7 +61,7 @@ METRICS = {
     "memorisation/copies": ("copies", "share of samples taken for copies", LOWER),
     "memorisation/closer_in_pixels": (
         "closer in pixels",
-        "share nearer to a training image than 99 % of real images held out",
+        "share nearer to a training image than 99 % of real images held out, or all where few are",
         LOWER,
     ),
     "memorisation/closer_in_features": (

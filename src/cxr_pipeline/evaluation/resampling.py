@@ -1,5 +1,6 @@
 """Bootstrap samples: which images are drawn, and how often, patient by patient."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -59,5 +60,5 @@ def centred_interval(value: float, draws: npt.NDArray[np.float64]) -> tuple[floa
     only how draws differ among themselves says how sure a distance is.
     """
     low, high = interval(draws)
-    shift = value - float(np.mean(draws[np.isfinite(draws)])) if low == low else 0.0  # noqa: PLR0124
+    shift = value - float(np.mean(draws[np.isfinite(draws)])) if not math.isnan(low) else 0.0
     return low + shift, high + shift

@@ -34,7 +34,7 @@ from cxr_pipeline.evaluation.memorisation.measures import (
 from cxr_pipeline.evaluation.memorisation.neighbours import Neighbours
 from cxr_pipeline.evaluation.memorisation.planted import ANY, COLUMNS, PLANTED, power
 from cxr_pipeline.evaluation.memorisation.searches import (
-    NotFiniteError,
+    FeaturesNotFiniteError,
     Search,
     feature_search,
     not_finite,
@@ -76,9 +76,15 @@ class Audit(NamedTuple):
 
 
 def audit_sets(
-    sets: Sequence[ImageSet], real: ImageSet, training: TrainingImages, *,
-    extractor: FeatureExtractor, replicates: int, seed: int, planted: int = PLANTED,
-) -> Audit:  # fmt: skip
+    sets: Sequence[ImageSet],
+    real: ImageSet,
+    training: TrainingImages,
+    *,
+    extractor: FeatureExtractor,
+    replicates: int,
+    seed: int,
+    planted: int = PLANTED,
+) -> Audit:
     """Look for copies of training images among samples, and measure what such a look can find.
 
     Args:
@@ -183,7 +189,7 @@ def _searched(
     for space, search in searches.items():
         try:
             found[space] = search(pixels)
-        except NotFiniteError as error:
+        except FeaturesNotFiniteError as error:
             problems[space] = str(error)
     return found, problems
 

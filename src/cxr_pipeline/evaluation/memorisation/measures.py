@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr_pipeline.evaluation.image_sets import ImageSet
-from cxr_pipeline.evaluation.measured import Measured
+from cxr_pipeline.evaluation.measured import COPIES, Measured
 from cxr_pipeline.evaluation.memorisation.authenticity import authentic
 from cxr_pipeline.evaluation.memorisation.descriptors import Read
 from cxr_pipeline.evaluation.memorisation.flags import (
@@ -24,7 +24,7 @@ from cxr_pipeline.evaluation.resampling import Estimate, multiplicities
 from cxr_pipeline.evaluation.shares import resampled_share
 
 PIXELS, FEATURES = "pixels", "features"
-COPIES, AUTHENTICITY = "memorisation/copies", "memorisation/authenticity"
+AUTHENTICITY = "memorisation/authenticity"
 CLOSER = {space: f"memorisation/closer_in_{space}" for space in (PIXELS, FEATURES)}
 METRICS = {PIXELS: (CLOSER[PIXELS], COPIES), FEATURES: (CLOSER[FEATURES], AUTHENTICITY)}
 """What a space is needed for. Without features, copies are looked for in pixels alone."""
@@ -39,9 +39,13 @@ class Looked(NamedTuple):
 
 
 def measures(
-    looked: Looked, held_out: Looked, searches: Mapping[str, Search], read: Read,
-    replicates: int, seed: int,
-) -> list[Measured]:  # fmt: skip
+    looked: Looked,
+    held_out: Looked,
+    searches: Mapping[str, Search],
+    read: Read,
+    replicates: int,
+    seed: int,
+) -> list[Measured]:
     """Measure a set of samples by held-out images.
 
     Args:

@@ -58,9 +58,15 @@ def changes(images: Images, seed: int) -> dict[str, Callable[[], Images]]:
 
 
 def power(
-    look: Look, held_out: Mapping[str, Nearness], groups: npt.NDArray[np.int64], read: Read,
-    count: int, *, seed: int, planted: int = PLANTED,
-) -> pd.DataFrame:  # fmt: skip
+    look: Look,
+    held_out: Mapping[str, Nearness],
+    groups: npt.NDArray[np.int64],
+    read: Read,
+    count: int,
+    *,
+    seed: int,
+    planted: int = PLANTED,
+) -> pd.DataFrame:
     """Plant copies of training images and count those that are found.
 
     Args:
@@ -82,8 +88,10 @@ def power(
         for change, made in changes(read(np.sort(chosen)), seed).items()
         for space, judged in _judged(look(made()), held_out).items()
     ]
-    found += [(UNPLANTED, space, crossed(copies_in_any, [near], groups, seed)) for space, near in
-              held_out.items()]  # fmt: skip
+    found += [
+        (UNPLANTED, space, crossed(copies_in_any, [near], groups, seed))
+        for space, near in held_out.items()
+    ]
     found += [(UNPLANTED, ANY, crossed(copies_in_any, list(held_out.values()), groups, seed))]
     rows = []
     for change, space, judged in found:

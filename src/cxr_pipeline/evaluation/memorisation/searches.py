@@ -84,15 +84,15 @@ def _in_detail(
     return Neighbours(distances[order], places[order])
 
 
-class NotFiniteError(ValueError):
+class FeaturesNotFiniteError(ValueError):
     """Features of images are no numbers."""
 
 
 def not_finite(name: str, wrong: int, count: int) -> str:
     """Say that an extractor gives features that are no numbers."""
     return (
-        f"features of {name} are not finite for {wrong} of {count} images: train or give its "
-        "weights anew, or name another of evaluation.extractors first"
+        f"features of {name} are not finite for {wrong} of {count} images: train it "
+        "anew, `kedro run --pipeline={name}`"
     )
 
 
@@ -108,14 +108,14 @@ def feature_search(
         count: Neighbours wanted.
 
     Returns:
-        The search, which raises `NotFiniteError` of images whose features are no numbers.
+        The search, which raises `FeaturesNotFiniteError` of images whose features are no numbers.
     """
 
     def search(images: npt.NDArray[np.uint8]) -> Neighbours:
         queries = np.stack([features(images), features(mirrored(images))], axis=1)
         wrong = int((~np.isfinite(queries).all(axis=(1, 2))).sum())
         if wrong:
-            raise NotFiniteError(not_finite(name, wrong, len(images)))
+            raise FeaturesNotFiniteError(not_finite(name, wrong, len(images)))
         return nearest(queries, training, count)
 
     return search

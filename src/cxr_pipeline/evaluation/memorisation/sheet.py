@@ -33,6 +33,8 @@ def closest_pairs(samples: Looked, flagged: Bools, held_out: Looked, read: Read)
     rows += [_row("held-out", real, place) for place in beside]
     by_features = FEATURES in samples.found and FEATURES in held_out.found
     limit = limits(real)
+    closer = int((real.distances < limit.distance).sum())
+    alone = int((real.ratios < limit.ratio).sum())
     return LabelledImages(
         images=np.concatenate(
             [
@@ -45,9 +47,9 @@ def closest_pairs(samples: Looked, flagged: Bools, held_out: Looked, read: Read)
         caption=f"{int(flagged.sum()):,} of {len(flagged):,} samples are taken for copies. These "
         "and the nearest others, each beside its nearest training images in pixels, as they are (a "
         "copy may be flipped or shifted), then the nearest held-out images with theirs. The ratio "
-        "is of the distance to the nearest and to the next ones: 1 % of held-out images are nearer "
-        f"than {limit.distance:.2f}, and 1 % have a ratio below {limit.ratio:.2f}; a copy is below "
-        "both, here or by features.",
+        f"is of the distance to the nearest and to the next ones. Of {len(real.distances):,} "
+        f"held-out images {closer} are nearer than {limit.distance:.2f} and {alone} have a ratio "
+        f"below {limit.ratio:.2f}; a copy is below both, here or by features.",
     )
 
 

@@ -169,7 +169,7 @@ def compare(
     """
     areas = {arm: finding_areas(values, truths, luck) for arm, values in said.items()}
     by_name = {arm.name: arm for arm in said if arm.model == REAL}
-    rows: list[dict[str, Any]] = []
+    rows: list[tuple[Any, ...]] = []
     for name, columns in groups.items():
         if not columns:
             continue
@@ -183,16 +183,7 @@ def compare(
                 if arm.control in by_name:
                     over = estimate(mean - means[by_name[arm.control]], luck)
                 word = verdict(to_real, over, len(mean))
-            rows.append(
-                dict(
-                    zip(
-                        COLUMNS,
-                        (
-                            arm.model, arm.name, arm.share, name, *own, *to_real,
-                            arm.control, *over, word, len(mean), len(truths),
-                        ),
-                        strict=True,
-                    )
-                )
-            )  # fmt: skip
+            of_arm = (arm.model, arm.name, arm.share, name)
+            counts = (len(mean), len(truths))
+            rows.append((*of_arm, *own, *to_real, arm.control, *over, word, *counts))
     return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -158,8 +158,11 @@ def _train_all(study: Study, arms: Sequence[Arm], seeds: int) -> tuple[Said, lis
     count = sum(one is None for kept in said.values() for one in kept)
     logger.info(
         "Utility: %d trainings of %d arms from %d seeds, %d of them to do",
-        len(arms) * seeds, len(arms), seeds, count,
-    )  # fmt: skip
+        len(arms) * seeds,
+        len(arms),
+        seeds,
+        count,
+    )
     failed: dict[Arm, str] = {}
     seconds, seen, done = 0.0, 0, 0
     for place, seed in enumerate(numbers):
@@ -181,8 +184,13 @@ def _train_all(study: Study, arms: Sequence[Arm], seeds: int) -> tuple[Said, lis
             done += 1
             logger.info(
                 "Utility: trained %d of %d (%s of %s, seed %d), about %.0f s left",
-                done, count, arm.name, arm.model, seed, seconds / seen * (left - seen),
-            )  # fmt: skip
+                done,
+                count,
+                arm.name,
+                arm.model,
+                seed,
+                seconds / seen * (left - seen),
+            )
         for arm in arms:
             forget(study, arm, seed)
     forget_all(study)
@@ -215,8 +223,7 @@ def _rows(table: pd.DataFrame) -> list[Measured]:
 
 def _digest(images: ImageSet, study: Study) -> str:
     """What is looked at: a model's weights, or a folder."""
-    own = images.facts.get("weights_sha256") or images.facts.get("digest")
-    return str(own or study.synthetic[images.name].digest)
+    return str(images.facts.get("digest") or study.synthetic[images.name].digest)
 
 
 def _facts(study: Study, arms: Sequence[Arm]) -> dict[str, Any]:
