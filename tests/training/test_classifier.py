@@ -1,57 +1,14 @@
 import numpy as np
 import pytest
 import torch
+from tests.training.squares import ENTRIES, EXAMPLES, OTHERS, PARAMETERS, SIZE, same
 from torch.nn.functional import interpolate
 
 from cxr_pipeline.models.classifier import Classifier
-from cxr_pipeline.models.modes import in_evaluation
 from cxr_pipeline.randomness import random_generator
 from cxr_pipeline.training.checkpoint import find_checkpoint, mark_finished
 from cxr_pipeline.training.classifier import ImageClassifier, train_classifier
 from cxr_pipeline.training.classifier_task import ClassifierTask, augment, learning_rate_scale
-
-SIZE = 32
-ENTRIES = ("Mass", "Effusion")
-
-PARAMETERS = {
-    "seed": 0,
-    "selection": {},
-    "network": "small",
-    "image_size": SIZE,
-    "epochs": 12,
-    "max_steps": None,
-    "batch_size": 8,
-    "learning_rate": 2e-3,
-    "weight_decay": 0.05,
-    "augment": True,
-    "accelerator": "cpu",
-    "precision": "32-true",
-    "log_every": 1,
-    "checkpoint_every": 2,
-    "keep_checkpoints": 2,
-    "data_placement": "auto",
-    "compile": False,
-    "ema_decay": None,
-    "gradient_clip": None,
-    "learning_rate_warmup": 0,
-    "resume": "auto",
-}
-
-
-def squares(count, seed=0):
-    """Grain with a bright square on the left for a mass, and one below for an effusion."""
-    rng = np.random.default_rng(seed)
-    pixels = rng.integers(60, 140, (count, SIZE, SIZE), dtype=np.uint8)
-    findings = rng.random((count, 2)) < 0.5
-    pixels[findings[:, 0], 8:16, 4:12] += 90
-    pixels[findings[:, 1], 22:30, 12:20] += 90
-    return {
-        "pixels": torch.from_numpy(pixels)[:, None],
-        "findings": torch.from_numpy(findings).float(),
-    }
-
-
-EXAMPLES, OTHERS = squares(40), squares(24, seed=1)
 
 
 @pytest.fixture
@@ -73,15 +30,8 @@ def fit(checkpoints):
     return fit
 
 
-def same(first, second):
-    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
-
-
 def metric(trained, name):
     return trained.history.loc[trained.history["metric"] == name, "value"].tolist()
-
-
-# -- training ------------------------------------------------------------------------------------
 
 
 def test_it_learns_what_other_images_show(fit):
@@ -240,79 +190,3 @@ def test_examples_that_do_not_fit_are_refused_in_a_line(fit, examples, says):
     with pytest.raises(ValueError, match=says) as error:
         fit(examples)
     assert "\n" not in str(error.value)
-
-
-# -- looking -------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    return train_classifier(
-        EXAMPLES,
-        OTHERS,
-        ENTRIES,
-        PARAMETERS | {"max_steps": 3},
-        checkpoints=tmp_path_factory.mktemp("classifier"),
-        identity={"image_store_digest": "abc"},
-        on_metrics=lambda *_: None,
-    )
-
-
-@pytest.fixture
-def classifier(trained):
-    return ImageClassifier(trained.config, trained.weights, accelerator="cpu")
-
-
-def test_the_configuration_says_what_it_is_and_of_what(trained, classifier):
-    config = trained.config
-    assert config["image_store_digest"] == "abc"
-    assert (config["training_images"], config["steps"]) == (40, 3)
-    assert config["learned_parameters"] == sum(p.numel() for p in classifier.network.parameters())
-    assert (classifier.entries, classifier.image_size) == (ENTRIES, SIZE)
-    assert (classifier.dimensions, classifier.sha256) == (128, config["weights_sha256"])
-
-
-def test_batches_are_looked_at_as_images_alone_are(classifier):
-    pixels = squares(70, seed=2)["pixels"][:, 0].numpy()
-    for look, columns in ((classifier.probabilities, 2), (classifier.features, 128)):
-        together = look(pixels)
-        alone = np.concatenate([look(pixels[i : i + 1]) for i in range(70)])
-        assert (together.shape, together.dtype) == ((70, columns), np.float32)
-        assert np.allclose(together, alone, atol=1e-5)
-        assert not np.allclose(together[0], together[1], atol=1e-3)
-
-
-def test_probabilities_are_what_the_network_says_and_batch_norm_stays_as_learnt(classifier):
-    pixels = squares(5, seed=3)["pixels"]
-    before = {k: t.clone() for k, t in classifier.network.state_dict().items()}
-    with in_evaluation(classifier.network):
-        expected = classifier.network(pixels.float() / 255).sigmoid().numpy()
-    assert np.allclose(classifier.probabilities(pixels[:, 0].numpy()), expected, atol=1e-6)
-    assert same(before, classifier.network.state_dict())
-
-
-def test_images_of_another_size_are_resized(classifier):
-    pixels = squares(3, seed=3)["pixels"][:, 0].numpy()
-    larger = pixels.repeat(2, axis=1).repeat(2, axis=2)
-    assert np.allclose(
-        classifier.probabilities(larger), classifier.probabilities(pixels), atol=1e-5
-    )
-
-
-@pytest.mark.parametrize(
-    "pixels",
-    [np.zeros((2, SIZE, SIZE), np.float32), np.zeros((SIZE, SIZE), np.uint8), np.zeros(0, "u1")],
-)
-def test_what_are_no_grey_levels_is_refused(classifier, pixels):
-    with pytest.raises(ValueError, match=r"not \(N, S, S\) uint8: give grey levels$"):
-        classifier.probabilities(pixels)
-
-
-def test_a_configuration_of_other_weights_or_with_gaps_is_refused(trained):
-    other = {name: tensor.clone() for name, tensor in trained.weights.items()}
-    other["classifier.head.bias"] += 1
-    with pytest.raises(ValueError, match="kedro run --pipeline=classifier"):
-        ImageClassifier(trained.config, other)
-    gap = {key: value for key, value in trained.config.items() if key != "entries"}
-    with pytest.raises(ValueError, match=r"lacks 'entries': train the classifier anew"):
-        ImageClassifier(gap, trained.weights)
