@@ -24,8 +24,8 @@ TIMES = 100
 """How often each image is drawn into a subset: then which ones are drawn matters little."""
 BLOCK = 512
 """Rows of a kernel matrix at a time."""
-SUBSETS = 10
-"""Subsets between two looks at how long it takes."""
+PARTS = 100
+"""How often it is told how far it is: each time torchmetrics copies all features."""
 
 
 def kernel_estimate(
@@ -83,12 +83,12 @@ def kernel_distance(reference: Floats, features: Floats, subset: int, seed: int)
         )
     metric.update(torch.from_numpy(reference.astype(np.float64)), real=True)
     metric.update(torch.from_numpy(features.astype(np.float64)), real=False)
-    total = 0.0
+    total, step = 0.0, math.ceil(subsets / PARTS)
     report = progress_lines("KID's subsets", subsets)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "kernel distance"))
-        for done in range(0, subsets, SUBSETS):
-            metric.subsets = min(SUBSETS, subsets - done)  # which are drawn on from where it was
+        for done in range(0, subsets, step):
+            metric.subsets = min(step, subsets - done)  # which are drawn on from where it was
             mean, _ = metric.compute()
             total += float(mean) * metric.subsets
             report(done + metric.subsets)
