@@ -11,6 +11,7 @@ from kedro_mlflow.config.kedro_mlflow_config import KedroMlflowConfig
 from tests.training.tasks import save_checkpoint
 
 from cxr_pipeline import tracking
+from cxr_pipeline.evaluation.memorisation.gate import GateClosedError
 from cxr_pipeline.hooks import (
     PreflightHooks,
     check_raw_dir,
@@ -23,6 +24,7 @@ from cxr_pipeline.parameters import check_parameters, source_digest
 from cxr_pipeline.pipeline_registry import register_pipelines
 from cxr_pipeline.tracking import run_command
 from cxr_pipeline.tracking.sending import sender
+from cxr_pipeline.training.checkpoint import find_checkpoint
 from cxr_pipeline.training.run import own_identity
 
 BASE = Path(__file__).resolve().parents[1] / "conf/base"
@@ -344,3 +346,43 @@ def test_a_source_is_its_folder_wherever_it_is_looked_at_from_not_the_folder_s_n
     raw_dir = Path(parameters.raw_dir)
     assert digest(raw_dir) == digest(raw_dir.resolve())
     assert digest(raw_dir) != digest(tmp_path / raw_dir.name)
+
+
+# -- what is finished ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """Hooks of a run that has trained a GAN and the classifier, and its checkpoints."""
+    hooks = PreflightHooks()
+    folders = {name: tmp_path / name for name in ("gan", "classifier")}
+    for path in folders.values():
+        save_checkpoint(path)
+    hooks.trainings = [(name, {}, path) for name, path in folders.items()]
+    return hooks, folders
+
+
+def finished(folders):
+    return {name for name, path in folders.items() if find_checkpoint(path).finished}
+
+
+def test_a_run_that_failed_leaves_its_trainings_to_be_gone_on_with(trained):
+    hooks, folders = trained
+    hooks.on_pipeline_error(ValueError("no room"))
+    assert finished(folders) == set()
+
+
+def test_a_closed_gate_leaves_finished_trainings(trained):
+    hooks, folders = trained
+    hooks.on_pipeline_error(GateClosedError("too many copies"))
+    assert finished(folders) == {"gan", "classifier"}
+
+
+def test_the_classifier_is_finished_once_it_is_kept(trained):
+    hooks, folders = trained
+    hooks.after_dataset_saved("classifier.weights")
+    assert finished(folders) == set()
+    hooks.after_dataset_saved("classifier.history")
+    assert finished(folders) == {"classifier"}
+    hooks.on_pipeline_error(ValueError("no room"))
+    assert finished(folders) == {"classifier"}

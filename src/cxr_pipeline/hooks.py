@@ -19,10 +19,14 @@ from pydantic import BaseModel
 from cxr_pipeline import tracking
 from cxr_pipeline.data.sources import require_data_folder
 from cxr_pipeline.evaluation.closing import closing_message
+from cxr_pipeline.evaluation.memorisation.gate import gate_is_closed
 from cxr_pipeline.parameters import Parameters, check_parameters, source_digest
 from cxr_pipeline.pipelines.sweeps.nodes import beta_members, checkpoint_folder, version_members
 
 logger = logging.getLogger(__name__)
+
+CLASSIFIER_KEPT = "classifier.history"
+"""What is saved of the classifier last."""
 
 Training = tuple[str, dict[str, Any], Path]
 """model, its parameters in JSON's types, the folder of its checkpoint"""
@@ -88,7 +92,7 @@ class PreflightHooks:
         if {"evaluation.gather_sets", "utility.train_each_arm"} & nodes:
             check_evaluation(
                 Path(catalog["models"]._filepath),
-                wanted=self.parameters.evaluation.models,
+                wanted=(*self.parameters.evaluation.models, *self.parameters.utility.models),
                 synthetic_dir=self.parameters.evaluation.synthetic_dir,
                 to_be_trained=[model for model, _, _ in trainings if model in models],
             )
@@ -104,6 +108,23 @@ class PreflightHooks:
 
             for _, _, checkpoints in self.trainings:
                 mark_finished(checkpoints)
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str) -> None:
+        """Mark the classifier as finished once it is kept: what it is used for comes afterwards."""
+        if dataset_name == CLASSIFIER_KEPT:
+            from cxr_pipeline.training.checkpoint import mark_finished
+
+            done = [row for row in self.trainings if row[0] == "classifier"]
+            for row in done:
+                mark_finished(row[2])
+                self.trainings.remove(row)
+
+    @hook_impl(tryfirst=True)
+    def on_pipeline_error(self, error: Exception) -> None:
+        """Mark as finished what was trained where nothing but an export is refused, at the end."""
+        if gate_is_closed(error):
+            self.after_pipeline_run()
 
 
 class ProjectHooks:
@@ -159,6 +180,14 @@ class ProjectHooks:
         message = closing_message(made, kedro=kedro_command())
         if message:
             click.echo(f"\n{message}")
+
+    @hook_impl
+    def on_pipeline_error(
+        self, error: Exception, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
+    ) -> None:
+        """Say the same where nothing but an export is refused, at the end."""
+        if gate_is_closed(error):
+            self.after_pipeline_run(pipeline, catalog)
 
 
 def check_raw_dir(raw_dir: Path, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:

@@ -68,6 +68,8 @@ def test_a_model_of_another_size_of_the_same_images_is_resized(
     keep_model(models, large, made=gmvae)
     found = evaluate(images, models, tmp_path, [large.folder.parent], samples=1)
     assert found.samples[0].pixels.shape == (1, 128, 128)
+    (block,) = found.samples[0].drawn  # as it is exported
+    assert np.load(block).shape == (1, 224, 224)
     assert not found.missing
 
 
@@ -84,6 +86,16 @@ def test_a_model_that_has_seen_patients_held_out_is_not_evaluated(
     keep_model(models, leaked, made=gmvae)
     said = refused(images, models, tmp_path, [leaked.folder.parent])
     assert "was trained on patients that are held out here" in said
+
+
+def test_a_model_that_has_seen_images_where_no_copies_are_looked_for_is_not_evaluated(
+    few_images, images, models, tmp_path
+):
+    # The validation images of this store were trained on; only the test images are held out.
+    other = store(few_images, tmp_path / "other", ["train"] * 8 + ["test"] * 4, size=224)
+    keep_model(models, other, made=gmvae)
+    with pytest.raises(ValueError, match="trained on images that this store does not train on"):
+        evaluate(images, models, tmp_path, [other.folder.parent], splits=("test",))
 
 
 def test_a_model_of_other_images_is_not_evaluated(few_images, images, models, tmp_path):
@@ -113,7 +125,8 @@ def test_a_folder_of_images_is_evaluated_beside_the_models(images, models, tmp_p
     found = evaluate(images, models, tmp_path, synthetic_dir=str(folder))
     assert [one.name for one in found.samples] == ["gan", "gan folder"]
     assert found.samples[1].pixels.shape == (1, 128, 128)
-    assert found.subjects["gan"] != found.subjects["gan folder"]
+    digests = [one.facts["digest"] for one in found.samples]
+    assert digests[0] != digests[1]
 
 
 def test_with_nothing_to_evaluate_it_says_what_to_do(images, models, tmp_path):

@@ -35,6 +35,22 @@ def test_a_label_file_says_what_they_show(folder, tmp_path, caplog):
     assert "b.png" in caplog.text
 
 
+def test_findings_that_are_not_known_are_told_and_left_out(folder, tmp_path, caplog):
+    rows = "a.png,Covid|edema,0,1,,,,32,32,,\nb.png,Covid,0,2,,,,32,32,,\n"
+    (folder / "labels.csv").write_text(HEADER + rows)
+    # Of the second image nothing is known: it is none without a finding.
+    assert folder_set(folder, 16, tmp_path / "kept").labels == ("Edema", "")
+    assert "Covid (2 images)" in caplog.text
+
+
+def test_a_name_that_lies_twice_in_the_folder_stays_in_the_log(folder, tmp_path, caplog):
+    (folder / "a.png").write_bytes((folder / "images/a.png").read_bytes())
+    with pytest.raises(ValueError, match="cannot be listed") as caught:
+        folder_set(folder, 16, tmp_path / "kept")
+    assert "a.png" not in str(caught.value)
+    assert "a.png" in caplog.text
+
+
 def test_a_folder_that_changed_is_read_again(folder, tmp_path):
     before = folder_set(folder, 16, tmp_path / "kept")
     (folder / "images/a.png").write_bytes(encode_png(np.full((9, 9), 99, dtype=np.uint8)))

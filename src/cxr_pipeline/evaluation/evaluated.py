@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from cxr_pipeline.data.files import json_digest
 from cxr_pipeline.data.resizing import resize_images
 from cxr_pipeline.data.store import ImageStore, open_store
 from cxr_pipeline.evaluation.image_folders import folder_set
 from cxr_pipeline.evaluation.image_sets import REAL, ImageSet
-from cxr_pipeline.evaluation.kept_arrays import kept_rows
+from cxr_pipeline.evaluation.kept_arrays import kept_blocks
 from cxr_pipeline.evaluation.measured import Missing
+from cxr_pipeline.training.models import MODELS
 from cxr_pipeline.training.sampling import ImageGenerator
 from cxr_pipeline.training.saved_model import CONFIG, load_model
 
@@ -24,6 +26,9 @@ logger = logging.getLogger(__name__)
 
 EVERYTHING = "everything"
 """In the place of a metric: nothing at all could be measured."""
+
+TAKEN = (REAL, "classifier", *MODELS)
+"""Names that no folder of images gets."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +40,7 @@ class Evaluated:
     samples: tuple[ImageSet, ...]
     """Of each model and folder."""
     missing: tuple[Missing, ...] = ()
-
-    @property
-    def subjects(self) -> dict[str, str]:
-        """What was looked at: digests of the models' weights and of the folder, by name."""
-        return {one.name: str(one.facts["digest"]) for one in self.samples}
+    """The others, each with the reason."""
 
 
 def gather(
@@ -85,8 +86,7 @@ def gather(
     if synthetic_dir is not None:
         folder = Path(synthetic_dir)
         try:
-            taken = [REAL, *(one.name for one in found), *(row.model for row in missing)]
-            found.append(folder_set(folder, images.size, kept, taken=taken))
+            found.append(folder_set(folder, images.size, kept, taken=TAKEN))
         except ValueError as error:
             missing.append(Missing(folder.resolve().name, EVERYTHING, str(error)))
     for row in missing:
@@ -106,8 +106,6 @@ def gather(
 
 def trained_models(models: Path) -> list[str]:
     """List the models that draw images and are there, by the names of their folders."""
-    from cxr_pipeline.training.models import MODELS
-
     return [name for name in MODELS if (models / name / CONFIG).is_file()]
 
 
@@ -133,12 +131,16 @@ def require_comparable(
     own = next((root / config["image_store"] for root in stores if _is_in(root, config)), None)
     if own is None:
         raise ValueError(f"it was trained on a store that is not there any more: {remedy}")
-    index = open_store(own).index
-    trained_on = index[index["split"] == "train"]
+    trained_on, here = (_trained_on(store) for store in (open_store(own), images))
     if set(trained_on["patient"]) & held_out:
         raise ValueError(f"it was trained on patients that are held out here: {remedy}")
-    if not set(trained_on["image"]) <= set(images.index["image"]):
-        raise ValueError(f"it was trained on other images than those of this store: {remedy}")
+    # Else the audit would look for copies where they cannot be.
+    if not set(trained_on["image"]) <= set(here["image"]):
+        raise ValueError(f"it was trained on images that this store does not train on: {remedy}")
+
+
+def _trained_on(store: ImageStore) -> pd.DataFrame:
+    return store.index[store.index["split"] == "train"]
 
 
 def _is_in(root: Path, config: dict[str, Any]) -> bool:
@@ -220,20 +222,20 @@ def _drawn(generator: ImageGenerator, count: int, size: int, kept: Path) -> Imag
     def draw(first: int, last: int) -> npt.NDArray[np.uint8]:
         return np.stack(list(generator.pictures(last, first=first, **how)))
 
-    drawn = kept_rows(kept / "samples", facts, count, draw, what=f"Drawing {config['model']}")
-    if config["image_size"] != size:
+    blocks = kept_blocks(kept / "samples", facts, count, draw, what=f"Drawing {config['model']}")
+    own_size = config["image_size"]
+    if own_size != size:
         logger.info(
-            "%s draws %d px: resized to %d px, as the real images",
-            config["model"],
-            config["image_size"],
-            size,
+            "%s draws %d px: resized to %d px, as the real images", config["model"], own_size, size
         )
     asked = partial(generator.labels, count, seed=how["seed"], findings=how["findings"])
     return ImageSet(
         name=config["model"],
-        pixels=resize_images(drawn, size),
+        pixels=np.concatenate(
+            [resize_images(np.load(path, allow_pickle=False), size) for path in blocks]
+        ),
         groups=np.arange(count),
         labels=tuple(asked()),
-        drawn=None if config["image_size"] == size else drawn,
+        drawn=blocks if own_size != size else (),
         facts=facts | {"config": config},
     )

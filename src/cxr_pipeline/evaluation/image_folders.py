@@ -1,14 +1,17 @@
 """Any folder of images as a set to evaluate: anyone's synthetic images."""
 
 import logging
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from cxr_pipeline.data.conditions import SEPARATOR
 from cxr_pipeline.data.decode import decode
 from cxr_pipeline.data.files import json_digest
+from cxr_pipeline.data.findings import finding_name
 from cxr_pipeline.data.label_files import read_label_rows
 from cxr_pipeline.data.sources import Source, data_folder, find_images
 from cxr_pipeline.data.transforms import resize_and_crop
@@ -38,7 +41,7 @@ def folder_set(folder: Path, size: int, kept: Path, *, taken: Collection[str] = 
         raise ValueError(
             f"evaluation.synthetic_dir='{folder}' is no folder: give one that holds images"
         )
-    sources = sorted(find_images(folder).items())
+    sources = _listed(folder)
     if not sources:
         raise ValueError(
             f"evaluation.synthetic_dir='{folder}' holds no image (.png, .jpg, .dcm): give a folder "
@@ -64,6 +67,17 @@ def folder_set(folder: Path, size: int, kept: Path, *, taken: Collection[str] = 
         labels=_labels(folder, [name for name, _ in sources]),
         facts={"digest": digest, "folder": name},
     )
+
+
+def _listed(folder: Path) -> list[tuple[str, Source]]:
+    try:
+        return sorted(find_images(folder).items())
+    except ValueError as error:
+        # It names images: the reason goes into reports.
+        logger.error("%s", error)
+        raise ValueError(
+            f"evaluation.synthetic_dir='{folder}' cannot be listed (the log says why): mend it"
+        ) from error
 
 
 def _read(folder: Path, source: Source, size: int) -> npt.NDArray[np.uint8]:
@@ -96,4 +110,18 @@ def _labels(folder: Path, names: list[str]) -> tuple[str, ...]:
             folder,
             ", ".join(unnamed[:NAMED]),
         )
-    return tuple(str(known.get(name, "")) for name in names)
+    return _known_findings([str(known.get(name, "")) for name in names])
+
+
+def _known_findings(labels: list[str]) -> tuple[str, ...]:
+    """Give findings their names; of an image with none that is known nothing is known."""
+    unknown: Counter[str] = Counter()
+    kept = []
+    for label in labels:
+        names = {part: finding_name(part) for part in label.split(SEPARATOR) if part}
+        unknown.update(part for part, name in names.items() if name is None)
+        kept.append(SEPARATOR.join(name for name in names.values() if name))
+    if unknown:
+        told = ", ".join(f"{name} ({count} images)" for name, count in unknown.most_common(NAMED))
+        logger.warning("Findings that are not known here are left out: %s", told)
+    return tuple(kept)

@@ -1,6 +1,7 @@
 """Sets of images that are compared: what is in them, and whom they are of."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,11 +26,11 @@ class ImageSet:
     parted. Every synthetic image is its own."""
     labels: tuple[str, ...]
     """N findings as NIH writes them, `A|B`; blank where none are known."""
-    drawn: npt.NDArray[np.uint8] | None = None
-    """(N, T, T), the same as the model draws them, where that is another side."""
+    drawn: tuple[Path, ...] = ()
+    """Files, .npy, of the same as the model draws them, (n, T, T) uint8 each, where T is not S."""
     facts: dict[str, Any] = field(default_factory=dict)
-    """Where the images come from, in JSON's types: of a model its `weights_sha256`, `seed`,
-    `temperature`; of a folder its `digest`."""
+    """Where the images come from, in JSON's types: the `digest` of a model's weights, of a folder
+    or of a store, and what else they follow from, such as `seed` and `temperature`."""
 
     def __len__(self) -> int:
         """Count the images."""
@@ -40,8 +41,8 @@ class ImageSet:
         labels = tuple(self.labels[place] for place in places)
         taken = json_digest([self.facts.get("taken"), places.tolist()])
         facts = self.facts | {"taken": taken}
-        drawn = None if self.drawn is None else self.drawn[places]
-        return ImageSet(self.name, self.pixels[places], self.groups[places], labels, drawn, facts)
+        pixels, groups = self.pixels[places], self.groups[places]
+        return ImageSet(self.name, pixels, groups, labels, facts=facts)
 
 
 def halves(

@@ -18,6 +18,9 @@ logger = logging.getLogger(__name__)
 BLOCK = 2048
 """Rows that are made and written at once."""
 
+FORMAT = 1
+"""Another number where images are resized, or features made of them, in another way than before."""
+
 Make = Callable[[int, int], npt.NDArray[Any]]
 """Makes the rows from the first to before the last."""
 
@@ -25,20 +28,32 @@ Make = Callable[[int, int], npt.NDArray[Any]]
 def kept_rows(
     folder: Path, key: Mapping[str, Any], count: int, make: Make, *, what: str, block: int = BLOCK
 ) -> npt.NDArray[Any]:
-    """Make an array block by block, or find its blocks made.
+    """Make an array block by block, or find its blocks made; see `kept_blocks`.
+
+    Returns:
+        (N, ...), in memory.
+    """
+    paths = kept_blocks(folder, key, count, make, what=what, block=block)
+    return np.concatenate([np.load(path, allow_pickle=False) for path in paths])
+
+
+def kept_blocks(
+    folder: Path, key: Mapping[str, Any], count: int, make: Make, *, what: str, block: int = BLOCK
+) -> tuple[Path, ...]:
+    """Make an array block by block, or find its blocks made; one block is in memory at a time.
 
     Args:
         folder: Where arrays are kept, each in a folder named by the digest of its key.
         key: What the rows follow from, in JSON's types, whatever their number.
-        count: Rows, N; of more, only those that are lacking are made.
+        count: Rows, N; of more, whole blocks that are there are not made again.
         make: Makes some of them.
         what: What they are, for messages.
         block: Rows to a file.
 
     Returns:
-        (N, ...), in memory.
+        The blocks' files, .npy, in the rows' order.
     """
-    place = folder / json_digest([dict(key), block])[:16]
+    place = folder / json_digest([FORMAT, dict(key), block])[:16]
     spans = [(first, min(first + block, count)) for first in range(0, count, block)]
     files = [place / f"rows_{first:08d}_{last:08d}.npy" for first, last in spans]
     absent = [number for number, path in enumerate(files) if not path.is_file()]
@@ -54,4 +69,4 @@ def kept_rows(
                 done += last - first
                 report(done, {}, (last - first) / (time.perf_counter() - began))
     (place / KEY).touch()  # used now: see `data.prune`
-    return np.concatenate([np.load(path, allow_pickle=False) for path in files])
+    return tuple(files)

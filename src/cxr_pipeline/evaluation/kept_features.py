@@ -91,7 +91,7 @@ def _kept(
 ) -> npt.NDArray[np.float32]:
     rows: npt.NDArray[np.float32] = kept_rows(
         folder / "features",
-        {"extractor": extractor.sha256, "set": key},
+        {"extractor": [extractor.name, extractor.sha256], "set": key},
         count,
         lambda first, last: extractor.features(read(first, last)),
         what=f"Features of {name} by {extractor.name}",

@@ -10,6 +10,7 @@ from kedro.pipeline.node import Node
 
 from cxr_pipeline import tracking
 from cxr_pipeline.data.store import ImageStore
+from cxr_pipeline.evaluation.memorisation.gate import gate_is_closed
 from cxr_pipeline.tracking.descriptions import (
     TITLES,
     describe_model,
@@ -112,3 +113,9 @@ class RecordingHooks:
         nested = set(trained) - alone
         outer = [folders for place, folders in self.folders.items() if place not in nested]
         note(describe_run(about, set().union(*outer), command, sorted(nested)))
+
+    @hook_impl(tryfirst=True)
+    def on_pipeline_error(self, error: Exception, run_params: dict[str, Any]) -> None:
+        """Do so too where nothing but an export is refused, at the end."""
+        if gate_is_closed(error):
+            self.after_pipeline_run(run_params)

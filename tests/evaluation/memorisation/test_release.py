@@ -8,6 +8,7 @@ from tests.conftest import read_picture
 from tests.evaluation.memorisation.chests import image_set
 
 from cxr_pipeline.data.labels import read_labels
+from cxr_pipeline.evaluation.memorisation.gate import GateClosedError
 from cxr_pipeline.evaluation.memorisation.release import release_sets
 
 COUNT = 10
@@ -71,11 +72,14 @@ def test_copies_are_left_out_and_the_record_says_what_was_looked_at(tmp_path):
 
 
 def test_images_are_exported_as_the_model_draws_them(tmp_path):
-    large = np.full((COUNT, 32, 32), 7, dtype=np.uint8)
-    sets = replace(samples(), drawn=large)
+    blocks = tmp_path / "0.npy", tmp_path / "1.npy"
+    for level, count, path in zip((7, 13), (6, 4), blocks, strict=True):
+        np.save(path, np.full((count, 32, 32), level, dtype=np.uint8))
+    sets = replace(samples(), drawn=blocks)
     export(tmp_path, sets, flags={"gan": flagged(9)}, max_memorised=None)
     (left,) = (tmp_path / "gan/images").iterdir()
-    assert np.array_equal(read_picture(left), large[0])
+    assert left.name == "gan_000009.png"
+    assert np.array_equal(read_picture(left), np.full((32, 32), 13))
 
 
 def test_by_option_copies_stay_and_the_record_says_so(tmp_path):
@@ -85,12 +89,15 @@ def test_by_option_copies_stay_and_the_record_says_so(tmp_path):
     assert (made["copies"], made["copies_left_out"], made["images"]) == (2, False, COUNT)
 
 
-def test_a_closed_gate_removes_the_old_export_and_lets_other_models_pass(tmp_path, one_line_error):
+def test_a_closed_gate_removes_the_old_export_and_lets_other_models_pass(tmp_path):
     export(tmp_path, samples(), flags={"gan": flagged(0)})
     (tmp_path / "gan/README.md").write_text("mine")
     sets = samples(), samples("vae")
     flags = {"gan": flagged(3), "vae": flagged(1)}
-    message = one_line_error(export, tmp_path, *sets, flags=flags)
+    with pytest.raises(GateClosedError) as caught:
+        export(tmp_path, *sets, flags=flags)
+    message = str(caught.value)
+    assert message.splitlines() == [message]
     for part in ("gan", "3 of 10", "30.0%", "evaluation.max_memorised=0.2"):
         assert part in message
     assert "vae" not in message

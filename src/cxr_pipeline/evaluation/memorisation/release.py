@@ -1,21 +1,24 @@
 """The release gate: which samples are exported as a data set, and whether any are."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from cxr_pipeline.data.files import write_bytes
 from cxr_pipeline.data.raw_folder import RawFolder, remove_raw_folder, write_raw_folder
 from cxr_pipeline.data.synthetic import LABEL_FILE, synthetic_folder
 from cxr_pipeline.evaluation.image_sets import ImageSet
 from cxr_pipeline.evaluation.memorisation.flags import Bools
+from cxr_pipeline.evaluation.memorisation.gate import GateClosedError
 
 logger = logging.getLogger(__name__)
 
 DATASHEET = "DATASHEET.md"
+
 
 Describe = Callable[[Mapping[str, Any], Mapping[str, Any]], str]
 
@@ -44,8 +47,8 @@ def release_sets(
         describe: Writes a data set's data sheet, given its model's configuration and provenance.
 
     Raises:
-        ValueError: If a model's gate is closed; the others are exported before. One that could not
-            be audited is not exported either, with a warning, unless there is no gate.
+        GateClosedError: If a model's gate is closed; the others are exported before. One that could
+            not be audited is not exported either, with a warning, unless there is no gate.
     """
     closed = []
     for one in sets:
@@ -69,7 +72,7 @@ def release_sets(
         else:
             closed.append(reason)
     if closed:
-        raise ValueError("; ".join(closed))
+        raise GateClosedError("; ".join(closed))
 
 
 def gate(samples: ImageSet, flagged: Bools, max_memorised: float) -> str | None:
@@ -114,6 +117,7 @@ def release(
             "copies": int(flagged.sum()),
             "copies_left_out": leave_out,
             "audited_samples": len(samples),
+            "audited_at_pixels": samples.pixels.shape[1],
             "max_memorised": max_memorised,
             "audit_held_out_images": facts["held_out"],
             "audit_training_images": facts["training_images"],
@@ -122,7 +126,7 @@ def release(
         }
     without = set(np.flatnonzero(flagged).tolist()) if flagged is not None and leave_out else ()
     return synthetic_folder(
-        iter(samples.pixels if samples.drawn is None else samples.drawn),
+        _as_drawn(samples),
         samples.labels,
         samples.facts["config"],
         seed=samples.facts["seed"],
@@ -130,6 +134,14 @@ def release(
         left_out=without,
         audit=audit,
     )
+
+
+def _as_drawn(samples: ImageSet) -> Iterator[npt.NDArray[np.uint8]]:
+    """The images as the model draws them, which may be larger than they were audited."""
+    if not samples.drawn:
+        yield from samples.pixels
+    for path in samples.drawn:
+        yield from np.load(path, allow_pickle=False)
 
 
 def _unknown(samples: ImageSet, found: Mapping[str, Any]) -> str:

@@ -5,16 +5,20 @@ from collections.abc import Collection, Sequence
 from kedro.pipeline import Node, Pipeline
 
 from cxr_pipeline.evaluation.charts import loss_chart
+from cxr_pipeline.pipelines.evaluation.classifier_nodes import (
+    score_on_held_out,
+    train_classifier,
+)
 from cxr_pipeline.pipelines.evaluation.nodes import (
     audit_memorisation,
-    export_audited,
-    gather_scores,
     gather_sets,
     judge_agreement,
     measure_fidelity,
-    score_on_held_out,
-    train_classifier,
     train_each_arm,
+)
+from cxr_pipeline.pipelines.evaluation.score_nodes import (
+    export_audited,
+    gather_scores,
     write_cards,
 )
 
