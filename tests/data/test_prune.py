@@ -230,6 +230,8 @@ def test_of_what_evaluations_kept_that_used_last_stays(tmp_path):
     for kind in ("features", "samples"):
         for number in range(3):
             keep(kind, number)
+    (root / "scores").mkdir()
+    (root / "scores/a.json").write_text("{}")
     keys = sorted(root.glob("*/*/key.json"), key=lambda path: path.stat().st_mtime_ns)
     for age, path in enumerate(reversed(keys)):
         use(path, age)

@@ -108,7 +108,8 @@ def prune_arrays(root: Path, *, keep: int, dry_run: bool) -> pd.DataFrame:
     Returns:
         As `prune_stores` does.
     """
-    kinds = [path for path in sorted(root.iterdir()) if path.is_dir()]
+    # What lies beside them, scores, is of a few kB.
+    kinds = [root / name for name in ("features", "samples") if (root / name).is_dir()]
     tables = [_prune(kind, ARRAYS, lambda _: True, keep=keep, dry_run=dry_run) for kind in kinds]
     return pd.concat([version_table([]), *tables])
 

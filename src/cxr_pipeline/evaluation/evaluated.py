@@ -17,15 +17,12 @@ from cxr_pipeline.data.store import ImageStore, open_store
 from cxr_pipeline.evaluation.image_folders import folder_set
 from cxr_pipeline.evaluation.image_sets import REAL, ImageSet
 from cxr_pipeline.evaluation.kept_arrays import kept_blocks
-from cxr_pipeline.evaluation.measured import Missing
+from cxr_pipeline.evaluation.measured import EVERYTHING, Missing
 from cxr_pipeline.training.models import MODELS
 from cxr_pipeline.training.sampling import ImageGenerator
 from cxr_pipeline.training.saved_model import CONFIG, load_model
 
 logger = logging.getLogger(__name__)
-
-EVERYTHING = "everything"
-"""In the place of a metric: nothing at all could be measured."""
 
 TAKEN = (REAL, "classifier", *MODELS)
 """Names that no folder of images gets."""

@@ -82,6 +82,7 @@ def measure_fidelity(
         kid_subset=evaluation.kid_subset,
         replicates=evaluation.replicates,
         seed=evaluation.seed,
+        kept=kept,
     )
     found.missing.extend(sets.missing)
     found.missing.extend(
