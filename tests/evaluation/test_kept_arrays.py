@@ -50,3 +50,13 @@ def test_another_key_is_another_array(tmp_path):
     make = Maker()
     keep(tmp_path, make, key={"a": 2})
     assert make.made[0] == (0, 4)
+
+
+@pytest.mark.parametrize("content", [b"", b"no array", None])
+def test_a_damaged_block_is_named_with_a_remedy(tmp_path, content, one_line_error):
+    keep(tmp_path, Maker())
+    (block, *_) = sorted(tmp_path.glob("*/rows_*.npy"))
+    block.write_bytes(block.read_bytes()[:-3] if content is None else content)
+    message = one_line_error(keep, tmp_path, Maker())
+    assert str(block) in message
+    assert "delete it and run again" in message

@@ -16,7 +16,7 @@ from cxr_pipeline.data.resizing import resize_images
 from cxr_pipeline.data.store import ImageStore, open_store
 from cxr_pipeline.evaluation.image_folders import folder_set
 from cxr_pipeline.evaluation.image_sets import REAL, ImageSet
-from cxr_pipeline.evaluation.kept_arrays import kept_blocks
+from cxr_pipeline.evaluation.kept_arrays import kept_blocks, load_block
 from cxr_pipeline.evaluation.measured import EVERYTHING, Missing
 from cxr_pipeline.training.models import MODELS
 from cxr_pipeline.training.sampling import ImageGenerator
@@ -228,9 +228,7 @@ def _drawn(generator: ImageGenerator, count: int, size: int, kept: Path) -> Imag
     asked = partial(generator.labels, count, seed=how["seed"], findings=how["findings"])
     return ImageSet(
         name=config["model"],
-        pixels=np.concatenate(
-            [resize_images(np.load(path, allow_pickle=False), size) for path in blocks]
-        ),
+        pixels=np.concatenate([resize_images(load_block(path), size) for path in blocks]),
         groups=np.arange(count),
         labels=tuple(asked()),
         drawn=blocks if own_size != size else (),

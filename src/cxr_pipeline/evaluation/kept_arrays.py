@@ -34,7 +34,22 @@ def kept_rows(
         (N, ...), in memory.
     """
     paths = kept_blocks(folder, key, count, make, what=what, block=block)
-    return np.concatenate([np.load(path, allow_pickle=False) for path in paths])
+    return np.concatenate([load_block(path) for path in paths])
+
+
+def load_block(path: Path) -> npt.NDArray[Any]:
+    """Read a block that was kept.
+
+    Raises:
+        ValueError: If it is damaged.
+    """
+    try:
+        rows: npt.NDArray[Any] = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(
+            f"'{path}' is damaged ({error}): delete it and run again, which makes it anew"
+        ) from error
+    return rows
 
 
 def kept_blocks(

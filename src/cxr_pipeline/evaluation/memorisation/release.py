@@ -12,6 +12,7 @@ from cxr_pipeline.data.files import write_bytes
 from cxr_pipeline.data.raw_folder import RawFolder, remove_raw_folder, write_raw_folder
 from cxr_pipeline.data.synthetic import LABEL_FILE, synthetic_folder
 from cxr_pipeline.evaluation.image_sets import ImageSet
+from cxr_pipeline.evaluation.kept_arrays import load_block
 from cxr_pipeline.evaluation.memorisation.flags import Bools
 from cxr_pipeline.evaluation.memorisation.gate import GateClosedError
 
@@ -141,7 +142,7 @@ def _as_drawn(samples: ImageSet) -> Iterator[npt.NDArray[np.uint8]]:
     if not samples.drawn:
         yield from samples.pixels
     for path in samples.drawn:
-        yield from np.load(path, allow_pickle=False)
+        yield from load_block(path)
 
 
 def _unknown(samples: ImageSet, found: Mapping[str, Any]) -> str:
