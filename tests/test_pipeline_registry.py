@@ -101,7 +101,7 @@ def test_nothing_is_exported_before_all_is_reported(name):
         "labels.draw_class_counts",
         "labels.draw_cooccurrence",
         "classifier.draw_losses",
-        "scorecard.write_cards",
+        "reporting.write_cards",
         *(f"{model}.draw_losses" for model in ("gan", "vae", "gmvae")),
     }
 

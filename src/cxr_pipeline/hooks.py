@@ -94,6 +94,7 @@ class PreflightHooks:
                 Path(catalog["models"]._filepath),
                 wanted=(*self.parameters.evaluation.models, *self.parameters.utility.models),
                 synthetic_dir=self.parameters.evaluation.synthetic_dir,
+                weights=self.parameters.evaluation.weights,
                 to_be_trained=[model for model, _, _ in trainings if model in models],
             )
         self.trainings = trainings

@@ -53,8 +53,8 @@ def test_a_model_that_is_not_conditional_gets_empty_vectors_whatever_the_labels(
 
 def test_a_blank_label_is_refused_for_it_says_nothing(one_line_error):
     message = one_line_error(multi_hot, ["Mass", ""], NIH)
-    assert message.startswith("a conditional model needs labelled images, but some have none")
-    assert message.endswith("or set conditional=false")
+    assert message.startswith("a conditional model, or classifier, needs labelled images")
+    assert message.endswith("or set the model's conditional=false")
 
 
 # -- what is asked -------------------------------------------------------------------------------

@@ -1,3 +1,4 @@
+import json
 import shutil
 
 import pytest
@@ -83,3 +84,27 @@ def test_damaged_scores_are_named(folders, one_line_error, name, content, said):
     message = one_line_error(render_report, reports, models)
     assert said in message
     assert str(reports / name) in message
+
+
+def test_a_model_that_was_trained_anew_has_no_scores_on_the_page(folders):
+    reports, models = folders
+    save_scores(reports, models)
+    config = models / "gan" / "config.json"
+    changed = json.loads(config.read_text()) | {"weights_sha256": "0" * 64}
+    config.write_text(json.dumps(changed))
+    page = Page(render_report(reports, models))
+    (row,) = (row for row in page.rows if row[0].startswith("Frechet distance, random"))
+    assert "[" not in row[1]  # no interval, so no number
+    assert "[" in row[2]
+    assert "out of date" in spoken(page)
+
+
+def test_what_has_no_cell_and_could_not_be_measured_is_told(folders):
+    reports, models = folders
+    save_scores(reports, models)
+    path = reports / "evaluation.json"
+    record = json.loads(path.read_text())
+    reason = "none of 48 held-out images show Mass: hold out more patients"
+    record["missing"].append({"model": "real", "metric": "utility/Mass", "reason": reason})
+    path.write_text(json.dumps(record))
+    assert f"utility/Mass, real: {reason}" in spoken(Page(render_report(reports, models)))

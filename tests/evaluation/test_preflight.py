@@ -10,9 +10,13 @@ def models(tmp_path):
     return tmp_path / "models"
 
 
-def check(models, wanted=(), synthetic_dir=None, to_be_trained=()):
+def check(models, wanted=(), synthetic_dir=None, weights=None, to_be_trained=()):
     check_evaluation(
-        models, wanted=wanted, synthetic_dir=synthetic_dir, to_be_trained=to_be_trained
+        models,
+        wanted=wanted,
+        synthetic_dir=synthetic_dir,
+        weights=weights,
+        to_be_trained=to_be_trained,
     )
 
 
@@ -27,6 +31,7 @@ def test_what_is_there_or_will_be_is_evaluated(models, tmp_path):
     ("asked", "said"),
     [
         ({"wanted": ("gan", "vae")}, "no trained vae"),
+        ({"weights": "nowhere.pt"}, "evaluation.weights='nowhere.pt' is no file"),
         ({"synthetic_dir": "nowhere"}, "evaluation.synthetic_dir='nowhere' is no folder"),
     ],
 )

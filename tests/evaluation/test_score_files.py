@@ -4,6 +4,7 @@ import pytest
 from tests.evaluation.scores import SUBJECTS, parts_of_older_weights, save_scores
 
 from cxr_pipeline.evaluation.caveats import caveats
+from cxr_pipeline.evaluation.measured import OUT_OF_DATE
 from cxr_pipeline.evaluation.score_files import names_model, read_scores
 
 
@@ -50,3 +51,26 @@ def test_of_tables_without_a_record_it_is_not_known_whose_they_are(tmp_path):
 )
 def test_a_line_names_models_by_their_whole_names(name, named):
     assert names_model("gan is nearer to real images than vae by my-gmvae", name) is named
+
+
+# -- trained anew since --------------------------------------------------------------------------
+
+
+def test_what_was_found_of_other_weights_is_left_out_and_said_to_be_out_of_date(tmp_path):
+    scores_where_older(tmp_path)
+    scores = read_scores(tmp_path / "reports", SUBJECTS | {"gan": "of a later training"})
+    for table in (scores.evaluation, scores.utility, scores.distances):
+        assert "gan" not in models_of(table)
+        assert "vae" in models_of(table)
+    reasons = {row["reason"] for row in scores.record["missing"] if row["model"] == "gan"}
+    assert reasons == {OUT_OF_DATE}
+    assert not any(names_model(line, "gan") for line in scores.record["disagreements"])
+
+
+def test_with_all_trained_anew_nothing_is_left_and_the_same_weights_change_nothing(tmp_path):
+    scores_where_older(tmp_path)
+    same = read_scores(tmp_path / "reports", SUBJECTS)
+    assert same.evaluation.equals(read_scores(tmp_path / "reports").evaluation)
+    none = read_scores(tmp_path / "reports", dict.fromkeys(SUBJECTS, "later"))
+    assert none.evaluation.empty
+    assert none.utility is None

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from tests.evaluation.scores import SUBJECTS, parts, parts_of_older_weights, utility_table
 
-from cxr_pipeline.evaluation.measured import Findings, Measured, Missing
+from cxr_pipeline.evaluation.measured import OUT_OF_DATE, Findings, Measured, Missing
 from cxr_pipeline.evaluation.score_cells import best_model, measured_text, spoken_time
-from cxr_pipeline.evaluation.scorecard import OUT_OF_DATE, gather, merge, scorecard
+from cxr_pipeline.evaluation.scorecard import gather, merge, scorecard
 
 CONFIGS = {
     name: {"weights_sha256": SUBJECTS[name], "learned_parameters": 1234, "seconds": 91.0}

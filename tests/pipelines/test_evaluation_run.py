@@ -117,6 +117,23 @@ def test_a_second_run_trains_draws_and_describes_nothing_anew(evaluated):
     assert pd.read_csv(tables / "evaluation.csv").equals(evaluated.scores)
 
 
+def test_a_model_trained_anew_has_no_scores_until_it_is_evaluated_anew(evaluated):
+    card = evaluated.data / "06_models/gan/MODEL_CARD.md"
+    before = card.read_text()
+    weights = (evaluated.data / "06_models/gan/weights.safetensors").read_bytes()
+    evaluated.run("gan", ",gan.seed=7")
+    assert (evaluated.data / "06_models/gan/weights.safetensors").read_bytes() != weights
+    config = json.loads((evaluated.data / "06_models/gan/config.json").read_text())
+    assert config["weights_sha256"][:16] in card.read_text()
+    unscored = "There are no scores of these weights"
+    assert unscored in card.read_text()
+    assert unscored not in before
+    assert "out of date" in (evaluated.data / "08_reporting/report.html").read_text()
+    evaluated.run("gan")
+    assert (evaluated.data / "06_models/gan/weights.safetensors").read_bytes() == weights
+    assert card.read_text() == before
+
+
 def test_mlflow_has_the_scores_of_each_in_a_run_of_its_own(evaluated):
     client = mlflow.MlflowClient(evaluated.project.database)
     (experiment,) = client.search_experiments(filter_string="name = 'cxr_pipeline'")

@@ -67,8 +67,10 @@ def write_cards(reports: Path, models: Path) -> None:
     Raises:
         ValueError: If a file is damaged.
     """
-    scores = read_scores(reports)
-    for name, config in read_configs(models).items():
+    configs = read_configs(models)
+    digests = {name: config.get("weights_sha256") for name, config in configs.items()}
+    scores = read_scores(reports, digests)
+    for name, config in configs.items():
         if "architecture" in config:  # else the classifier of findings
             write_bytes(models / name / "MODEL_CARD.md", model_card(config, scores).encode())
             write_bytes(models / name / "DATASHEET.md", data_sheet(config, scores).encode())

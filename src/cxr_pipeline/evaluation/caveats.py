@@ -56,9 +56,10 @@ def _few_images(rows: list[Measured], facts: dict[str, Any]) -> list[str]:
     if not counts or min(counts) >= FEW_IMAGES:
         return []
     fewest = min(counts)
+    patients = f" (of {facts['patients']:,} patients in all)" if "patients" in facts else ""
     lines = [
-        f"Few images: {fewest:,} a side, where thousands are usual. Most differences are within "
-        "noise: look at intervals, not at values"
+        f"Few images: {fewest:,} a side{patients}, where thousands are usual. Most differences are "
+        "within noise: look at intervals, not at values"
     ]
     wide = [
         f"{name} ({own['dimensions']:,})"

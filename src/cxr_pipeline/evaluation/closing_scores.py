@@ -9,6 +9,7 @@ import pandas as pd
 from cxr_pipeline.evaluation.caveats import closed_gate, closed_gates
 from cxr_pipeline.evaluation.image_sets import REAL
 from cxr_pipeline.evaluation.kept_files import read_csv
+from cxr_pipeline.evaluation.measured import EVERYTHING
 from cxr_pipeline.evaluation.score_cells import Row
 from cxr_pipeline.evaluation.score_files import Scores, read_scores
 from cxr_pipeline.evaluation.scorecard import scorecard
@@ -73,6 +74,12 @@ def _models(scores: Scores) -> str:
     said += [
         f"Warning: extractors disagree: {line}" for line in scores.record.get("disagreements", [])
     ]
+    said += [
+        f"Warning: {row['model']} was not evaluated: {row['reason']}"
+        for row in scores.record.get("missing", [])
+        if row["metric"] == EVERYTHING
+    ]
+    said = list(dict.fromkeys(said))
     lines += [text for line in said for text in wrap(line, WIDTH, subsequent_indent="  ")]
     count = len(scores.record.get("missing", []))
     if count:

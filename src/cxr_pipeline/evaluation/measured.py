@@ -9,6 +9,8 @@ import pandas as pd
 COLUMNS = ("model", "metric", "value", "low", "high", "n")
 
 
+OUT_OF_DATE = "out of date, the model was trained anew since: run kedro run --pipeline=evaluation"
+
 EVERYTHING = "everything"
 """In the place of a metric: nothing could be measured of a model."""
 

@@ -1,6 +1,6 @@
 """What the report shows of an evaluation: scorecard, caveats, charts and tables."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from cxr_pipeline.evaluation.evaluation_charts import (
 )
 from cxr_pipeline.evaluation.page_pictures import Picture, chart_picture, picture
 from cxr_pipeline.evaluation.page_tables import Table, as_table, power_table
-from cxr_pipeline.evaluation.score_files import read_scores
+from cxr_pipeline.evaluation.score_files import Scores, read_scores
 from cxr_pipeline.evaluation.scorecard import Configs, scorecard
 
 METRIC_CHARTS = {
@@ -36,12 +36,13 @@ def page_scores(reports: Path, configs: Configs) -> dict[str, Any]:
     Raises:
         ValueError: If a file is damaged.
     """
-    scores = read_scores(reports)
+    digests = {name: config.get("weights_sha256") for name, config in configs.items()}
+    scores = read_scores(reports, digests)
     table = scores.evaluation
+    card = None if table is None else scorecard(table, scores.record, configs, scores.utility)
     return {
-        "scorecard": None
-        if table is None
-        else scorecard(table, scores.record, configs, scores.utility),
+        "scorecard": card,
+        "unmeasured": _unmeasured(scores, card.reasons) if card else [],
         "caveats": caveats(scores),
         "extractors": scores.facts("fidelity").get("extractors", {}),
         "metrics": _metric_charts(table),
@@ -56,6 +57,13 @@ def page_scores(reports: Path, configs: Configs) -> dict[str, Any]:
         "power": None if scores.power is None else power_table(scores.power),
         "closest_pairs": {name: picture(path) for name, path in scores.closest_pairs.items()},
     }
+
+
+def _unmeasured(scores: Scores, told: Sequence[str]) -> list[str]:
+    """What could not be measured and has no cell in the scorecard, with the reasons."""
+    rows = [row for row in scores.record.get("missing", []) if row["reason"] not in told]
+    lines = [f"{row['metric']}, {row['model']}: {row['reason']}" for row in rows]
+    return list(dict.fromkeys(lines))
 
 
 def _metric_charts(evaluation: pd.DataFrame | None) -> dict[str, Picture]:

@@ -14,6 +14,10 @@ from cxr_pipeline.evaluation.page_tables import written
 NOT_SCORED = "not scored: run kedro run --pipeline=evaluation"
 
 
+ROUNDING = 1e-9
+"""Intervals narrower than that, of the number, are of no width."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """What is known of a model by one metric."""
@@ -58,7 +62,7 @@ def measured_rows(evaluation: pd.DataFrame) -> Iterable[Measured]:
 def measured_text(value: float, low: float, high: float) -> tuple[str, str]:
     """Write a number and its interval, `0.12` and `[0.10, 0.15]`, with the digits that it bears."""
     width = high - low
-    if not (math.isfinite(width) and width > 0):
+    if not (math.isfinite(width) and width > ROUNDING * max(1.0, abs(value))):
         return written(value), ""
     digits = min(6, max(0, math.floor(-math.log10(width / 3.3)) + 1))
     own, lower, upper = (f"{number:z,.{digits}f}" for number in (value, low, high))

@@ -10,7 +10,7 @@ import pandas as pd
 
 from cxr_pipeline.evaluation.image_sets import REAL
 from cxr_pipeline.evaluation.kept_files import read_csv, read_json
-from cxr_pipeline.evaluation.measured import COLUMNS
+from cxr_pipeline.evaluation.measured import COLUMNS, EVERYTHING, OUT_OF_DATE, Missing
 
 SCORES = ("finding", "metric", "value", "low", "high", "positives", "n")
 AGREEMENT = ("model", "finding", "auroc", "low", "high", "asked", "n")
@@ -47,7 +47,7 @@ class Scores:
         return dict(self.record.get("parts", {}).get(part, {}))
 
 
-def read_scores(reports: Path) -> Scores:
+def read_scores(reports: Path, digests: Mapping[str, str | None] | None = None) -> Scores:
     """Read what an evaluation left; of each part, what it found of models as they were gathered.
 
     A table keeps what earlier runs of its part found, of models that were trained anew since too:
@@ -55,6 +55,8 @@ def read_scores(reports: Path) -> Scores:
 
     Args:
         reports: The reporting folder (`data/08_reporting`).
+        digests: The weights' digest of each model as it is now: what was found of other weights is
+            left out too, and said to be out of date. None takes all as it was gathered.
 
     Raises:
         ValueError: If a file is damaged.
@@ -62,10 +64,18 @@ def read_scores(reports: Path) -> Scores:
     own = reports / "evaluation"
     path = reports / "evaluation.json"
     record = read_json(path) if path.is_file() else {}
+    evaluation = _read(reports / "evaluation.csv", COLUMNS)
+    stale = _trained_anew(record, digests or {})
+    if stale and evaluation is not None:
+        record = _without(record, stale)
+        left = set(record["models"])
+        # Real images alone are the floor of nothing.
+        gone = stale if left else {*stale, REAL}
+        evaluation = evaluation[~evaluation["model"].isin(gone)]
     audited = _looked_at(record, "memorisation")
     pairs = sorted((own / "closest_pairs").glob("*.png"))
     return Scores(
-        evaluation=_read(reports / "evaluation.csv", COLUMNS),
+        evaluation=evaluation,
         record=record,
         classifier=_read(reports / "classifier" / "scores.csv", SCORES),
         agreement=_rows_of(_read(own / "agreement.csv", AGREEMENT), record, "agreement"),
@@ -91,6 +101,27 @@ def read_configs(models: Path) -> dict[str, dict[str, Any]]:
         ValueError: If one is damaged.
     """
     return {path.parent.name: read_json(path) for path in sorted(models.glob("*/config.json"))}
+
+
+def _trained_anew(record: Mapping[str, Any], digests: Mapping[str, str | None]) -> set[str]:
+    models = record.get("models", {})
+    return {n for n, own in models.items() if digests.get(n) not in {None, own["weights_sha256"]}}
+
+
+def _without(record: Mapping[str, Any], stale: set[str]) -> dict[str, Any]:
+    """The record as if models had not been looked at, but for a word that they were."""
+    missing = [row for row in record["missing"] if row["model"] not in stale]
+    missing += [Missing(name, EVERYTHING, OUT_OF_DATE)._asdict() for name in sorted(stale)]
+    return {
+        **record,
+        "models": {name: own for name, own in record["models"].items() if name not in stale},
+        "missing": missing,
+        "disagreements": [
+            line
+            for line in record["disagreements"]
+            if not any(names_model(line, name) for name in stale)
+        ],
+    }
 
 
 def _looked_at(record: Mapping[str, Any], part: str) -> set[str]:

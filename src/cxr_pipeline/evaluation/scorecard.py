@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from cxr_pipeline.evaluation.image_sets import REAL
-from cxr_pipeline.evaluation.measured import Findings, Measured, Missing, as_frame
+from cxr_pipeline.evaluation.measured import OUT_OF_DATE, Findings, Measured, Missing, as_frame
 from cxr_pipeline.evaluation.metric_names import GROUPS, metric_name, metric_order
 from cxr_pipeline.evaluation.page_tables import written
 from cxr_pipeline.evaluation.score_cells import (
@@ -22,7 +22,6 @@ from cxr_pipeline.evaluation.score_cells import (
 )
 from cxr_pipeline.evaluation.score_files import names_model, read_configs
 
-OUT_OF_DATE = "out of date, the model was trained anew since: run kedro run --pipeline=evaluation"
 OF_MODELS_ALONE = "known only of models that are trained here"
 
 Configs = Mapping[str, Mapping[str, Any]]

@@ -122,6 +122,7 @@ def measure_fidelity(
         dimensions |= scores.dimensions
     found.facts.update(
         n=size,
+        patients=len(np.unique(real.groups)),
         replicates=replicates,
         **how,
         smaller={one.name: len(one) for one in sets if len(one) < size},

@@ -3,6 +3,7 @@
 As in `pipelines/training/nodes.py`, what needs torch is imported by the functions that need it.
 """
 
+import logging
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from cxr_pipeline.parameters.evaluation import (
     UtilityParameters,
 )
 from cxr_pipeline.pipelines.evaluation.classifier_nodes import Record, judge_of
+
+logger = logging.getLogger(__name__)
 
 
 def gather_sets(
@@ -84,6 +87,8 @@ def measure_fidelity(
         seed=evaluation.seed,
         kept=kept,
     )
+    for name, reason in obstacles.items():
+        logger.warning("No features by %s: %s", name, reason)
     found.missing.extend(sets.missing)
     found.missing.extend(
         Missing(one.name, f"{metric}/{name}", reason)

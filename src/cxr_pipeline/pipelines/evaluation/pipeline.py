@@ -19,7 +19,6 @@ from cxr_pipeline.pipelines.evaluation.nodes import (
 from cxr_pipeline.pipelines.evaluation.score_nodes import (
     export_audited,
     gather_scores,
-    write_cards,
 )
 
 PARTS = ("fidelity", "agreement", "memorisation", "utility")
@@ -105,15 +104,9 @@ def create_evaluation(parts: Collection[str] = PARTS, trained: Sequence[str] = (
         ["evaluation.scores", "evaluation.facts"],
         name="gather_scores",
     )
-    cards = Node(
-        write_cards,
-        ["reports", "models", "evaluation.scores", "evaluation.facts"],
-        None,
-        name="write_cards",
-    )
     # What the sets are for; utility draws more images of its own.
     gathered = [sets] if {*chosen} - {"utility"} else []
-    pipelines = [_within("evaluation", gathered), _within("scorecard", [scores, cards])]
+    pipelines = [_within("evaluation", gathered), _within("scorecard", [scores])]
     pipelines += [_within(ROOMS.get(part, part), [node]) for part, node in chosen.items()]
     return sum(pipelines, Pipeline([]))
 

@@ -36,13 +36,6 @@ def gather_scores(
     return scores, facts
 
 
-def write_cards(reports: Path, models: Path, *written_before: object) -> None:
-    """Write a model card and a data sheet beside each model's weights."""
-    from cxr_pipeline.evaluation.cards import write_cards as write
-
-    write(reports, models)
-
-
 def export_audited(
     sets: Any,
     flags: Mapping[str, npt.NDArray[np.bool_]],

@@ -74,6 +74,19 @@ def time_training(models: Path, *made_before: object) -> pd.DataFrame:
     return training_times(models)
 
 
+def write_cards(reports: Path, models: Path, *made_before: object) -> None:
+    """Write a model card and a data sheet beside the weights of each model on disk.
+
+    Args:
+        reports: The reporting folder, with what evaluations left.
+        models: The models' folder.
+        made_before: Nothing but what has to be there first.
+    """
+    from cxr_pipeline.evaluation.cards import write_cards as write
+
+    write(reports, models)
+
+
 def write_report(reports: Path, models: Path, *made_before: object) -> str:
     """Put the tables, charts and samples that are on disk on one page.
 

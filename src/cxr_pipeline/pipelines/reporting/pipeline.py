@@ -8,6 +8,7 @@ from cxr_pipeline.pipelines.reporting.nodes import (
     count_model_parameters,
     list_decoder_layers,
     time_training,
+    write_cards,
     write_report,
 )
 
@@ -61,6 +62,12 @@ def create_pipeline(
                 ["reports", "models", *tables, "training_times", *made_before],
                 "report",
                 name="write_report",
+            ),
+            Node(
+                write_cards,
+                ["reports", "models", "training_times", *made_before],
+                None,
+                name="write_cards",
             ),
         ],
         namespace="reporting",
