@@ -121,9 +121,10 @@ def choose(page, pipeline):
 def test_the_flowchart_shows_layers_and_each_pipeline_as_one_box(viz):
     shown = set(viz.locator(".pipeline-node").all_text_contents())
     assert {"labels", "preprocessing", "gan", "vae", "gmvae", "reporting"} <= shown
+    assert {"classifier", "evaluation", "memorisation", "utility"} <= shown
     assert not shown & {"train", "draw_samples", "read_labels"}
     layers = viz.locator(".pipeline-layer-name").all_text_contents()
-    assert layers == ["intermediate", "models", "model_output", "reporting"]
+    assert layers == ["intermediate", "model_input", "models", "model_output", "reporting"]
 
 
 def test_a_table_shows_in_place(viz):
