@@ -117,6 +117,16 @@ def test_rank_0_alone_writes_and_tells(folder):
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.fixture
+def one_thread():
+    """As torchrun gives each process: with more, the last digits are others."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_rank_0_can_train_by_itself_while_the_others_wait(folder, tmp_path):
     several_processes.train_gan(tmp_path / "checkpoint", tmp_path, seed=1)
     by_itself, history, told = kept(folder / "0/made_seed")
