@@ -146,6 +146,10 @@ def test_mlflow_has_the_scores_of_each_in_a_run_of_its_own(evaluated):
     metric = "fidelity/frechet_distance/classifier"
     assert of_gan.data.metrics[metric] == pytest.approx(score(evaluated, "gan", metric)["value"])
     assert of_gan.info.status == "FINISHED"
+    # Beside it: MLflow's charts leave out what is nested.
+    assert "mlflow.parentRunId" not in of_gan.data.tags
+    outer = client.get_run(of_gan.data.tags["part_of"])
+    assert outer.info.run_name.startswith("evaluation on ")
 
 
 def test_no_image_name_and_no_patient_s_number_leaves(evaluated):

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID as PARENT
 
 from cxr_pipeline.tracking.runs import (
     NESTED,
@@ -30,7 +30,7 @@ MODEL_TAG = "model"
 """Of runs and logged models: which model it is."""
 
 PART_TAG = "part_of"
-"""Of a model's own run: the run of the command that trained it."""
+"""Of a model's own run: the run of the command that trained or scored it."""
 
 _lock = threading.Lock()
 _names: dict[str, str] = {}
@@ -40,7 +40,11 @@ _begun: dict[str, str | None] = {}
 
 @contextmanager
 def nested_run(
-    name: str, parameters: Mapping[str, Any], begun: Mapping[str, str] | None = None
+    name: str,
+    parameters: Mapping[str, Any],
+    begun: Mapping[str, str] | None = None,
+    *,
+    beside: bool = False,
 ) -> Iterator[None]:
     """Record what happens inside in a run of its own, below the active one.
 
@@ -49,6 +53,8 @@ def nested_run(
         parameters: What it was given; those within others are named `outer.inner`.
         begun: The notes of a checkpoint that is gone on from: its run is gone on with, if it is
             below the active one.
+        beside: Whether to put it beside the active one, which its tag `part_of` names, for runs
+            that are to be compared: MLflow's charts leave out what is nested.
     """
     parent = current_run()
     if parent is None:
@@ -56,7 +62,7 @@ def nested_run(
         return
     run_id: str | None = None
     with sender.minding(f"the run '{name}'"):
-        run_id = _begin_below(parent, name, begun or {})
+        run_id = _begin_part(parent, name, begun or {}, PART_TAG if beside else PARENT)
     outside = NESTED.set((*NESTED.get(), run_id))
     tag_run(process_tags())
     log_parameters(parameters)
@@ -76,14 +82,13 @@ def nested_run(
             )
 
 
-def _begin_below(parent: str, name: str, begun: Mapping[str, str]) -> str:
+def _begin_part(parent: str, name: str, begun: Mapping[str, str], tag: str) -> str:
     client = MlflowClient()
     experiment = client.get_run(parent).info.experiment_id
     if begun.get(PARENT_NOTE) == parent and name_of_run(begun[RUN_NOTE], experiment):
         client.update_run(begun[RUN_NOTE], status="RUNNING")
         return begun[RUN_NOTE]
-    tags = {MLFLOW_PARENT_RUN_ID: parent}
-    return str(client.create_run(experiment, tags=tags, run_name=name).info.run_id)
+    return str(client.create_run(experiment, tags={tag: parent}, run_name=name).info.run_id)
 
 
 def expect_models(names: Mapping[str, str]) -> None:

@@ -31,7 +31,7 @@ def gather_scores(
     parts = [findings_from(read_json(path)) for path in sorted(reports.glob("evaluation/*.json"))]
     scores, facts = gather(parts, models, max_memorised=evaluation.max_memorised)
     for model, rows in scores.groupby("model"):
-        with tracking.nested_run(f"scores of {model}", {}):
+        with tracking.nested_run(f"scores of {model}", {}, beside=True):
             tracking.log_metrics(0, dict(zip(rows["metric"], rows["value"], strict=True)))
     return scores, facts
 
