@@ -76,12 +76,15 @@ def _small() -> tuple[nn.Module, int]:
 
 
 def _block(before: int, width: int) -> nn.Module:
+    block: nn.Module
     if before == width:
-        return BasicBlock(before, width)  # type: ignore[no-any-return]
+        block = BasicBlock(before, width)
+        return block
     shortcut = nn.Sequential(
         nn.Conv2d(before, width, 1, stride=2, bias=False), nn.BatchNorm2d(width)
     )
-    return BasicBlock(before, width, stride=2, downsample=shortcut)  # type: ignore[no-any-return]
+    block = BasicBlock(before, width, stride=2, downsample=shortcut)
+    return block
 
 
 def _resnet18() -> tuple[nn.Module, int]:
