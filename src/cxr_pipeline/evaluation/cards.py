@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from cxr_pipeline.data.files import write_bytes
 from cxr_pipeline.evaluation.caveats import caveats, closed_gates
@@ -106,10 +106,10 @@ def _rows_of(table: pd.DataFrame | None, models: list[str]) -> pd.DataFrame | No
 def _render(
     template: str, config: Mapping[str, Any], scores: Scores, **more: Mapping[str, Any]
 ) -> str:
-    # Markdown, no HTML: cells and texts are escaped by `cell`.
+    # Markdown, no HTML, which the names' end, .jinja, says: texts are escaped by `cell`.
     environment = Environment(
         loader=PackageLoader("cxr_pipeline.evaluation"),
-        autoescape=False,  # noqa: S701
+        autoescape=select_autoescape(),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
