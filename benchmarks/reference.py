@@ -12,13 +12,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import torch
 from cases import BATCH, random_examples
 from PIL import Image, ImageOps
 from timing import seconds_of
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.transforms import functional as transforms
 
@@ -32,7 +33,7 @@ from cxr_pipeline.training.task import Examples
 
 def gan_step(batch: Examples) -> Callable[[], None]:
     """One discriminator and three generator steps."""
-    generator, discriminator = Generator(), Discriminator()
+    generator, discriminator = with_torch_layers(Generator()), with_torch_layers(Discriminator())
     learn_g, learn_d = (
         torch.optim.Adam(network.parameters(), lr=2e-4, betas=(0.5, 0.999))
         for network in (generator, discriminator)
@@ -55,6 +56,15 @@ def gan_step(batch: Examples) -> Callable[[], None]:
             losses.append(loss.item())
 
     return step
+
+
+def with_torch_layers(network: nn.Module) -> nn.Module:
+    """Let convolutions compute as torch's own do, also where the project has its own way."""
+    for layer in network.modules():
+        for plain in (nn.Conv2d, nn.ConvTranspose2d):
+            if isinstance(layer, plain):
+                layer.forward = partial(plain.forward, layer)
+    return network
 
 
 def vae_step(batch: Examples) -> Callable[[], None]:

@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from cxr_pipeline.losses.mixture import monte_carlo_kl
+from cxr_pipeline.models import halving
+from cxr_pipeline.models.lsgan import Discriminator, Generator
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
@@ -51,6 +53,23 @@ def test_the_textbook_trains_the_network_that_the_engine_does(benchmarks, case, 
         p.numel() for m in cases.build_task(case).modules.values() for p in m.parameters()
     )
     assert sorted(weights.numel() for weights in learnt) == sizes
+
+
+def test_the_textbook_computes_as_torch_s_own_layers_do(benchmarks, monkeypatch):
+    import reference
+
+    def unwanted(*tensors):
+        raise AssertionError("the project's own way")
+
+    plain = reference.with_torch_layers(Generator())
+    noise = torch.randn(2, 100)
+    for name in ("_halve", "_double", "_weight_gradient"):
+        monkeypatch.setattr(halving, name, unwanted)
+    drawn = plain(noise)
+    drawn.sum().backward()
+    reference.with_torch_layers(Discriminator())(drawn.detach()).sum().backward()
+    with pytest.raises(AssertionError, match="own way"):
+        Generator()(noise)
 
 
 def test_a_case_has_the_intervals_that_runs_have(benchmarks):

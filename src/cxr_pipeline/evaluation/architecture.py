@@ -188,6 +188,8 @@ def _block(members: Sequence[nn.Module], activations: Tensor) -> Block:
 def _name(layer: nn.Module) -> str:
     kind = type(layer).__name__.removesuffix("2d")
     if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+        # By torch's names, also where the project computes the same in its own way.
+        kind = "Conv" if isinstance(layer, nn.Conv2d) else "ConvTranspose"
         stride = f" stride {layer.stride[0]}" if layer.stride[0] > 1 else ""
         return f"{kind} {_shape(layer.kernel_size)}{stride}"
     return f"{kind} {layer.kernel_size}" if isinstance(layer, nn.MaxPool2d) else kind

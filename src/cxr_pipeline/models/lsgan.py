@@ -11,6 +11,7 @@ projection of its features on y (Miyato and Koyama, arXiv:1802.05637, section 3)
 import torch
 from torch import Tensor, nn
 
+from cxr_pipeline.models.halving import Doubling, Halving, Opening
 from cxr_pipeline.models.modes import in_evaluation
 
 IMAGE_SIZE = 128
@@ -39,7 +40,7 @@ class Generator(nn.Module):
         super().__init__()
         self.dim_z = dim_z
         self.findings = findings
-        first = nn.ConvTranspose2d(dim_z + findings, 512, 4, stride=1, padding=0, bias=False)
+        first = Opening(dim_z + findings, 512)
         self.layers = nn.Sequential(
             first,  # (B, 512, 4, 4)
             nn.BatchNorm2d(512),
@@ -48,7 +49,7 @@ class Generator(nn.Module):
             *_doubling(256, 128),  # (B, 128, 16, 16)
             *_doubling(128, 64),  # (B, 64, 32, 32)
             *_doubling(64, 32),  # (B, 32, 64, 64)
-            last := nn.ConvTranspose2d(32, 1, 4, stride=2, padding=1, bias=False),
+            last := Doubling(32, 1),
             nn.Tanh(),  # (B, 1, 128, 128)
         )
         initialise(self)
@@ -94,7 +95,7 @@ class Discriminator(nn.Module):
         self.findings = findings
         stride, padding = (2, 1) if patch_scores else (1, 0)
         self.layers = nn.Sequential(
-            nn.Conv2d(1, 32, 4, stride=2, padding=1, bias=False),  # (B, 32, 64, 64)
+            Halving(1, 32),  # (B, 32, 64, 64)
             nn.LeakyReLU(0.2, inplace=True),
             *_halving(32, 64),  # (B, 64, 32, 32)
             *_halving(64, 128),  # (B, 128, 16, 16)
@@ -183,7 +184,7 @@ def _check_findings(findings: Tensor | None, images: int, expected: int) -> None
 
 def _doubling(channels_in: int, channels_out: int) -> list[nn.Module]:
     return [
-        nn.ConvTranspose2d(channels_in, channels_out, 4, stride=2, padding=1, bias=False),
+        Doubling(channels_in, channels_out),
         nn.BatchNorm2d(channels_out),
         nn.ReLU(inplace=True),
     ]
@@ -191,7 +192,7 @@ def _doubling(channels_in: int, channels_out: int) -> list[nn.Module]:
 
 def _halving(channels_in: int, channels_out: int) -> list[nn.Module]:
     return [
-        nn.Conv2d(channels_in, channels_out, 4, stride=2, padding=1, bias=False),
+        Halving(channels_in, channels_out),
         nn.BatchNorm2d(channels_out),
         nn.LeakyReLU(0.2, inplace=True),
     ]
