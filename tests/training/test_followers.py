@@ -8,6 +8,7 @@ import time
 import mlflow
 import pandas as pd
 import pytest
+import torch
 from safetensors.torch import load_file
 from tests.conftest import Project
 
@@ -39,10 +40,18 @@ def losses(project: Project) -> pd.DataFrame:
     return history[~history["metric"].str.startswith("speed/")].reset_index(drop=True)
 
 
+def trained(project: Project) -> dict[str, torch.Tensor]:
+    """Weights, statistics of batches and state of the optimisers, at the end."""
+    (checkpoint,) = (project.folder / "data/06_models/gan/checkpoint").glob("*.safetensors")
+    kept = load_file(checkpoint)
+    return {name: kept[name] for name in kept if name.startswith(("module/", "optimizer/"))}
+
+
 @pytest.mark.slow
 def test_two_processes_train_what_one_does_in_one_tracked_run(project, few_images, tmp_path):
-    # One step: each of Adam's has a gradient's sign where that is next to nothing.
-    steps = "gan.max_steps=1,gan.generator_steps=1"
+    # Adam's first steps have a gradient's sign where that is next to nothing: at a common learning
+    # rate last digits would decide what the generator learns from.
+    steps = "gan.max_steps=2,gan.generator_steps=2,gan.learning_rate=0.00000001"
     arguments = ("--pipeline=gan", f"--params=raw_dir={few_images},{SMALL},{steps}")
     process = start(project, *arguments)
     output, _ = process.communicate(timeout=300)
@@ -56,12 +65,15 @@ def test_two_processes_train_what_one_does_in_one_tracked_run(project, few_image
     assert finished.returncode == 0, finished.stderr
     found, expected = losses(project), losses(alone)
     pd.testing.assert_frame_equal(found, expected, rtol=1e-3, atol=1e-4)
-    path = "data/06_models/gan/weights.safetensors"
-    weights, whole = load_file(project.folder / path), load_file(alone.folder / path)
+    split, whole = trained(project), trained(alone)
+    assert split.keys() == whole.keys()
+    assert sum("exp_avg" in name for name in whole) > 40  # Adam's: the means of gradients
     for name, tensor in whole.items():
-        # Adam's first step moves each weight by the learning rate, 2e-4.
-        apart = float((weights[name].float() - tensor.float()).abs().mean())
-        assert apart < 2e-6 * (10 if "running" in name else 1), name
+        apart = (split[name].double() - tensor.double()).abs().max().item()
+        # Biases begin at 0: they are a few learning rates long. Gradients of batch norm's scales
+        # nearly cancel: measured, up to 0.2 % apart; not averaged they would be twice as long.
+        unlearnt = 1e-7 if name.endswith("bias") else 0.0
+        assert apart <= 1e-2 * tensor.double().abs().max().item() + unlearnt, name
 
 
 @pytest.mark.slow
