@@ -101,6 +101,7 @@ class _Double(torch.autograd.Function):
 
 
 def _halve(large: Tensor, weight: Tensor) -> Tensor:
+    """(B, C, H, W) and (C', C, 4, 4) to (B, C', H / 2, W / 2)."""
     images, _, height, width = large.shape
     if height * width // 4 > FEW_POSITIONS:
         return functional.conv2d(large, weight, stride=2, padding=1)
@@ -110,6 +111,7 @@ def _halve(large: Tensor, weight: Tensor) -> Tensor:
 
 
 def _double(small: Tensor, weight: Tensor) -> Tensor:
+    """(B, C', H, W) and (C', C, 4, 4) to (B, C, 2 H, 2 W): what halving's gradients need, too."""
     if weight.shape[1] > 1:
         return functional.conv_transpose2d(small, weight, stride=2, padding=1)
     # Rows 2 i - 1 and 2 i of the drawn image see rows i - 1 and i alone; and so do columns.
@@ -123,6 +125,7 @@ def _double(small: Tensor, weight: Tensor) -> Tensor:
 
 
 def _weight_gradient(large: Tensor, small: Tensor, weight: Tensor) -> Tensor:
+    """(B, C, 2 H, 2 W) and (B, C', H, W) to (C', C, 4, 4), whichever of them is the gradient."""
     _, channels, height, width = small.shape
     if height * width > SOME_POSITIONS:
         geometry = ([2, 2], [1, 1], [1, 1], False, [0, 0], 1)
